@@ -1,0 +1,132 @@
+"""What observers hear. Events carry sizes, ids, durations and enums, never text."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rerankd.core.flag import Flag
+from rerankd.core.types import Outcome, Reason
+
+__all__ = [
+    "BatchLimitChanged",
+    "CircuitChanged",
+    "CircuitState",
+    "Event",
+    "FlagChanged",
+    "ModelChanged",
+    "ModelState",
+    "RunEnded",
+    "RunResult",
+    "Settled",
+    "Shadow",
+    "Timings",
+    "WorkerReplaced",
+]
+
+CircuitState = Literal["closed", "half_open", "open"]
+ModelState = Literal["loading", "ready", "unavailable"]
+RunResult = Literal["scored", "failed", "dropped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """Where a request's time went, in milliseconds.
+
+    `queue`: until its first work began. `tokenize` and `inference`: time during which at least one worker
+    did that for this request (two workers at once count once). `order`: making the answer.
+    """
+
+    queue: float = 0.0
+    tokenize: float = 0.0
+    inference: float = 0.0
+    order: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shadow:
+    """What a request in shadow mode would have been answered."""
+
+    outcome: Outcome
+    reason: Reason | None
+    depth: int
+    overlap: float
+    """Share of the first `top_k` (or 8) candidates that both orders have there."""
+    moved: int
+    """How many candidates would have stood in another place."""
+    elapsed_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """A request was answered. Exactly one for each request that was not refused as invalid."""
+
+    request: int
+    outcome: Outcome
+    reason: Reason | None
+    depth: int
+    candidates: int
+    budget_ms: float | None
+    elapsed_ms: float
+    timings: Timings
+    model: str | None
+    shadow: Shadow | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded:
+    """A run of the scorer ended, or pairs were dropped before one (then `seconds` is 0)."""
+
+    result: RunResult
+    pairs: int
+    tokens: int
+    padded_tokens: int
+    seconds: float
+    predicted_seconds: float
+    model: str
+    error: str | None = None
+    """The exception's type name, never its message: a message may quote text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitChanged:
+    scorer: str
+    state: CircuitState
+    previous: CircuitState
+    bad: int
+    calls: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelChanged:
+    state: ModelState
+    model: str
+    device: str | None = None
+    error: str | None = None
+    """Why it is unavailable: names a file or a step."""
+    load_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerReplaced:
+    """A worker died, or hung beyond its limit and was abandoned."""
+
+    cause: Literal["died", "hung"]
+    abandoned: int
+    """How many hung threads are still alive."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchLimitChanged:
+    """Runs were made smaller after one ran out of memory, or are growing back."""
+
+    max_pairs: int
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlagChanged:
+    flag: Flag
+    previous: Flag
+    source: str
+
+
+Event = Settled | RunEnded | CircuitChanged | ModelChanged | WorkerReplaced | BatchLimitChanged | FlagChanged

@@ -1,0 +1,88 @@
+"""The vocabulary that every layer shares."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+__all__ = [
+    "Activation",
+    "Candidate",
+    "CandidateId",
+    "LongText",
+    "OnDeadline",
+    "Outcome",
+    "Pair",
+    "Reason",
+    "Text",
+]
+
+CandidateId = str | int
+Activation = Literal["sigmoid", "identity"]
+OnDeadline = Literal["partial", "retrieval"]
+LongText = Literal["truncate", "chunk", "fit"]
+
+
+class Text(str):
+    """A caller's text. Its repr shows only the length, so that no log or traceback repeats it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<text of {len(self)} characters>"
+
+
+class Outcome(StrEnum):
+    """Which order the caller got."""
+
+    RERANKED = "reranked"
+    """Every candidate was scored (also: there were none)."""
+    PARTIAL = "partial"
+    """Some were scored and sorted among themselves; the others kept their slots."""
+    SKIPPED = "skipped"
+    """None was scored: the retrieval order."""
+
+
+class Reason(StrEnum):
+    """Why the outcome is not `reranked`; in order of precedence, the first that applies is given."""
+
+    DISABLED = "disabled"
+    SHADOW = "shadow"
+    MODEL_UNAVAILABLE = "model_unavailable"
+    MODEL_LOADING = "model_loading"
+    CIRCUIT_OPEN = "circuit_open"
+    RATE_LIMITED = "rate_limited"
+    BUDGET_TOO_SMALL = "budget_too_small"
+    OVERLOADED = "overloaded"
+    MODEL_ERROR = "model_error"
+    NONFINITE_SCORE = "nonfinite_score"
+    DEADLINE = "deadline"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One retrieved text.
+
+    `id` is the caller's, or the position for plain strings. `score` is the first stage's own score: carried
+    along, never compared with a model's. `metadata` and `item` (the caller's own object) come back untouched.
+    """
+
+    id: CandidateId
+    text: Text
+    score: float | None = None
+    metadata: Any = field(default=None, repr=False)
+    item: Any = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One input of the cross-encoder: the query with a candidate, or with one chunk of a long candidate.
+
+    Until a tokenizer has encoded it, `ids` is None and `tokens` an estimate from the number of characters.
+    """
+
+    query: Text
+    text: Text
+    tokens: int
+    ids: Sequence[int] | None = field(default=None, repr=False)
+    type_ids: Sequence[int] | None = field(default=None, repr=False)

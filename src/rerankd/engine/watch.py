@@ -1,0 +1,25 @@
+"""Watches the workers."""
+
+from dataclasses import dataclass
+
+from rerankd.core.policy import check_range
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchPolicy:
+    """When a run counts as overrun, and when as hung."""
+
+    overrun_factor: float = 4.0
+    """A run is overrun when it is older than this many times its prediction ..."""
+    overrun_min_ms: float = 50.0
+    """... and than this."""
+    hang_ms: float = 1_000.0
+    """A run that is this long past its overrun limit and its caller's deadline is abandoned."""
+    replacements: float = 2.0
+    """Most hung threads alive, as a multiple of the workers; beyond it the model is unavailable."""
+
+    def __post_init__(self) -> None:
+        check_range(self, "overrun_factor", 1)
+        check_range(self, "overrun_min_ms", 0)
+        check_range(self, "hang_ms", 0)
+        check_range(self, "replacements", 0)
