@@ -23,8 +23,7 @@ class Flag:
     percent: float = 100.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.mode, Mode):
-            object.__setattr__(self, "mode", _mode(self.mode))
+        object.__setattr__(self, "mode", _mode(self.mode))
         if isinstance(self.percent, bool) or not isinstance(self.percent, int | float):
             raise ConfigError(f"flag percent: a number from 0 to 100 is needed, got {self.percent!r}")
         if not 0 <= self.percent <= 100:
@@ -37,6 +36,6 @@ class Flag:
 
 def _mode(value: object) -> Mode:
     try:
-        return Mode(value)  # type: ignore[arg-type]
+        return Mode(str(value))
     except ValueError:
         raise ConfigError(f"flag mode: must be one of on, off, shadow, got {value!r}") from None

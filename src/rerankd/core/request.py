@@ -1,9 +1,18 @@
 """What a caller asks for, checked before anything is queued."""
 
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from rerankd.core.policy import check_one_of, check_range
-from rerankd.core.types import LongText, OnDeadline
+from rerankd.core.types import Candidate, CandidateId, LongText, OnDeadline, Text
+from rerankd.errors import InvalidRequest
+
+__all__ = ["Request", "RerankPolicy", "head_size", "read_candidates", "read_request"]
+
+_USUAL_TOP_K = 8
+"""The head of a request that asks for all candidates is that of one asking for the usual 8."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,3 +51,129 @@ class RerankPolicy:
         check_range(self, "max_chunks", 1)
         check_range(self, "fit_floor_tokens", 8)
         check_range(self, "max_candidates", 1)
+
+    def guard(self, budget_ms: float | None) -> float:
+        """Seconds before the deadline at which the caller wakes; a quarter of a budget that is tiny."""
+        return 0.0 if budget_ms is None else min(self.guard_ms, budget_ms / 4) / 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A checked request."""
+
+    query: Text
+    candidates: tuple[Candidate, ...]
+    budget_ms: float | None
+    top_k: int | None
+    min_score: float | None
+    on_deadline: OnDeadline
+    long_text: LongText
+    head: int
+    """How many of the first candidates are scored before anyone's rest."""
+
+
+def head_size(policy: RerankPolicy, top_k: int | None) -> int:
+    """How many of the first candidates a request needs scored for its answer to be worth having.
+
+    A head no larger than `top_k` could only permute what is returned anyway.
+    """
+    return max(policy.head_min, math.ceil(policy.head_factor * (top_k or _USUAL_TOP_K)))
+
+
+def read_request(
+    policy: RerankPolicy,
+    query: object,
+    candidates: Iterable[Any],
+    *,
+    budget_ms: float | None,
+    top_k: int | None = None,
+    min_score: float | None = None,
+    on_deadline: OnDeadline | None = None,
+    long_text: LongText | None = None,
+    text: Callable[[Any], str] | None = None,
+) -> Request:
+    """Check a caller's arguments. Raises `InvalidRequest`, which names the argument and what was seen."""
+    if not isinstance(query, str):
+        raise InvalidRequest("query", f"must be a string, got {type(query).__name__}")
+    if not query or query.isspace():
+        raise InvalidRequest("query", "must not be empty or only white space")
+    if budget_ms is not None and (not _is_number(budget_ms) or not budget_ms >= 0):
+        raise InvalidRequest("budget_ms", f"must be a number of at least 0, or None, got {budget_ms!r}")
+    if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1):
+        raise InvalidRequest("top_k", f"must be a whole number of at least 1, or None, got {top_k!r}")
+    if min_score is not None and (not _is_number(min_score) or math.isnan(min_score)):
+        raise InvalidRequest("min_score", f"must be a number, or None, got {min_score!r}")
+    _check_word("on_deadline", on_deadline, ("partial", "retrieval"))
+    _check_word("long_text", long_text, ("truncate", "chunk", "fit"))
+    return Request(
+        query=Text(query),
+        candidates=read_candidates(candidates, text=text, most=policy.max_candidates),
+        budget_ms=None if budget_ms == math.inf else budget_ms,
+        top_k=top_k,
+        min_score=min_score,
+        on_deadline=on_deadline or policy.on_deadline,
+        long_text=long_text or policy.long_text,
+        head=head_size(policy, top_k),
+    )
+
+
+def read_candidates(
+    candidates: Iterable[Any], *, text: Callable[[Any], str] | None, most: int
+) -> tuple[Candidate, ...]:
+    """Read strings, objects or rows.
+
+    The text is what `text(item)` gives, else the string itself, else the item's `text` (a key of a mapping, an
+    attribute of an object). `id`, `score` and `metadata` are taken where the item has them; without an id, the
+    position is the id.
+    """
+    if isinstance(candidates, str | bytes) or not isinstance(candidates, Iterable):
+        raise InvalidRequest("candidates", f"must be a list of candidates, got {type(candidates).__name__}")
+    read: list[Candidate] = []
+    seen: dict[CandidateId, int] = {}
+    for position, item in enumerate(candidates):
+        if position >= most:
+            raise InvalidRequest("candidates", f"at most {most} are allowed, got more")
+        candidate = _read_candidate(position, item, text)
+        first = seen.setdefault(candidate.id, position)
+        if first != position:
+            raise InvalidRequest(
+                f"candidates[{position}].id", f"the id of candidates[{first}] again; ids must be unique"
+            )
+        read.append(candidate)
+    return tuple(read)
+
+
+def _read_candidate(position: int, item: Any, text: Callable[[Any], str] | None) -> Candidate:
+    if isinstance(item, str) and text is None:
+        return Candidate(id=position, text=Text(item), item=item)
+    value = text(item) if text is not None else _field(item, "text")
+    if not isinstance(value, str):
+        raise InvalidRequest(f"candidates[{position}].text", f"must be a string, got {type(value).__name__}")
+    identity = _field(item, "id")
+    if identity is None or isinstance(identity, bool) or not isinstance(identity, str | int):
+        identity = position
+    score = _field(item, "score")
+    return Candidate(
+        id=identity,
+        text=Text(value),
+        score=float(score) if _is_number(score) else None,
+        metadata=_field(item, "metadata"),
+        item=item,
+    )
+
+
+def _field(item: Any, name: str) -> Any:
+    if isinstance(item, Mapping):
+        return item.get(name)
+    if isinstance(item, str):
+        return None
+    return getattr(item, name, None)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _check_word(argument: str, value: str | None, allowed: tuple[str, ...]) -> None:
+    if value is not None and value not in allowed:
+        raise InvalidRequest(argument, f"must be one of {', '.join(allowed)}, got {value!r}")

@@ -1,0 +1,55 @@
+"""How a request ended, from what became of its pairs."""
+
+from dataclasses import dataclass
+
+from rerankd.core.breaker import Verdict
+from rerankd.core.job import Job
+from rerankd.core.types import OnDeadline, Outcome, Reason
+
+__all__ = ["Conclusion", "conclude"]
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """The outcome of a request that was taken in, and what it says about the scorer."""
+
+    logits: tuple[float | None, ...]
+    outcome: Outcome
+    reason: Reason | None
+    depth: int
+    verdict: Verdict
+
+
+def conclude(job: Job, *, overran: bool, on_deadline: OnDeadline) -> Conclusion:
+    """Judge a job when its caller stops waiting.
+
+    `overran`: a run under way is far older than predicted. A request that fell short of its head while runs
+    kept to their predictions says nothing about the scorer: that was load, or a long text.
+    """
+    logits = tuple(job.results())
+    depth = sum(logit is not None for logit in logits)
+    verdict = _verdict(job, depth, overran)
+    if depth == len(logits):
+        return Conclusion(logits, Outcome.RERANKED, None, depth, verdict)
+    reason = _reason(job, overran)
+    if depth == 0 or on_deadline == "retrieval":
+        return Conclusion((None,) * len(logits), Outcome.SKIPPED, reason, 0, verdict)
+    return Conclusion(logits, Outcome.PARTIAL, reason, depth, verdict)
+
+
+def _verdict(job: Job, depth: int, overran: bool) -> Verdict:
+    if job.errors:
+        return Verdict.BAD
+    if depth >= job.head:
+        return Verdict.GOOD
+    return Verdict.BAD if overran else Verdict.UNJUDGED
+
+
+def _reason(job: Job, overran: bool) -> Reason:
+    if not job.begun and not overran:
+        return Reason.OVERLOADED
+    if job.errors:
+        return Reason.MODEL_ERROR
+    if job.nonfinite:
+        return Reason.NONFINITE_SCORE
+    return Reason.DEADLINE

@@ -1,0 +1,252 @@
+"""One request inside the engine: which of its pairs wait, run, are scored or given up."""
+
+import math
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+from rerankd.core.estimate import pair_weight
+from rerankd.core.lengths import estimated_tokens
+from rerankd.core.types import Pair, Text
+
+__all__ = ["Item", "Job", "Part"]
+
+
+class Item:
+    """One pair of one candidate of one job."""
+
+    __slots__ = ("candidate", "job", "pair")
+
+    def __init__(self, job: "Job", candidate: int, pair: Pair) -> None:
+        self.job = job
+        self.candidate = candidate
+        self.pair = pair
+
+
+class Part:
+    """The head or the rest of a job: the candidates from `first` up to `last`, without it."""
+
+    __slots__ = ("first", "last", "next", "ready", "waiting_pairs", "waiting_weight")
+
+    def __init__(self, first: int, last: int) -> None:
+        self.first = first
+        self.last = last
+        self.next = first
+        """The first candidate that nobody has begun to encode."""
+        self.ready: deque[Item] = deque()
+        """Encoded pairs that wait for a run, in retrieval order."""
+        self.waiting_weight = 0.0
+        """What is not yet begun will weigh, estimated until it is encoded."""
+        self.waiting_pairs = 0
+
+    @property
+    def available(self) -> bool:
+        """Whether a worker could begin something here."""
+        return bool(self.ready) or self.next < self.last
+
+
+class Job:
+    """A request's candidates on their way through the workers.
+
+    A candidate is resolved once: scored when all its chunks have a finite score (the best chunk counts),
+    given up when a run with one of them failed, gave no number, or could not end in time. The job is complete
+    when all are resolved; from then on, or once it is closed, nothing changes it any more.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_resolved",
+        "_spans",
+        "arrived",
+        "begun",
+        "closed",
+        "deadline",
+        "errors",
+        "exchange",
+        "first_work",
+        "head",
+        "lengths",
+        "logits",
+        "max_chunks",
+        "max_tokens",
+        "nonfinite",
+        "number",
+        "parts",
+        "query",
+        "texts",
+        "unresolved",
+    )
+
+    def __init__(
+        self,
+        number: int,
+        query: Text,
+        texts: Sequence[Text],
+        *,
+        arrived: float,
+        deadline: float,
+        head: int,
+        max_tokens: int,
+        max_chunks: int = 1,
+    ) -> None:
+        """`deadline`: when the caller stops waiting, in the clock's seconds. `head`: how many are tier 0."""
+        self.number = number
+        self.query = query
+        self.texts = texts
+        self.arrived = arrived
+        self.deadline = deadline
+        self.head = min(head, len(texts))
+        self.max_chunks = max_chunks
+        self.parts = (Part(0, self.head), Part(self.head, len(texts)))
+        self.logits: list[float | None] = [None] * len(texts)
+        self.unresolved = len(texts)
+        self.errors = 0
+        self.nonfinite = 0
+        self.begun = False
+        self.closed = False
+        self.exchange: object = None
+        """The engine's own handle for whoever waits."""
+        self.first_work: float | None = None
+        self._chunks = [1] * len(texts)
+        self._resolved = [False] * len(texts)
+        self._spans = {"tokenize": _Span(), "inference": _Span()}
+        self.lengths: list[int] = []
+        self.max_tokens = max_tokens
+        self.cap(max_tokens)
+
+    def cap(self, max_tokens: int) -> None:
+        """Cut every candidate to that many tokens; only before anything is begun."""
+        self.max_tokens = max_tokens
+        self.lengths = [
+            estimated_tokens(self.query, text, max_tokens=max_tokens, max_chunks=self.max_chunks)
+            for text in self.texts
+        ]
+        for part in self.parts:
+            span = self.lengths[part.first : part.last]
+            part.waiting_weight = sum(self.weight(tokens) for tokens in span)
+            part.waiting_pairs = len(span)
+
+    def weight(self, tokens: int) -> float:
+        """The relative cost of a candidate that long, chunks included."""
+        windows, remainder = divmod(tokens, self.max_tokens)
+        return windows * pair_weight(self.max_tokens) + pair_weight(remainder)
+
+    def part_of(self, candidate: int) -> Part:
+        return self.parts[candidate >= self.head]
+
+    @property
+    def complete(self) -> bool:
+        return self.unresolved == 0
+
+    @property
+    def depth(self) -> int:
+        """How many candidates are scored."""
+        return sum(logit is not None for logit in self.results())
+
+    def skip_unencoded(self, part: Part) -> int:
+        """Give up what nobody has begun to encode; tells how many candidates that were."""
+        skipped = range(part.next, part.last)
+        for candidate in skipped:
+            part.waiting_weight -= self.weight(self.lengths[candidate])
+            part.waiting_pairs -= 1
+            self.give_up(candidate)
+        part.next = part.last
+        return len(skipped)
+
+    def ready(self, candidate: int, pairs: Sequence[Pair]) -> None:
+        """A candidate has been encoded into these pairs, which now wait for a run."""
+        part = self.part_of(candidate)
+        part.waiting_weight += sum(pair_weight(pair.tokens) for pair in pairs)
+        part.waiting_weight -= self.weight(self.lengths[candidate])
+        part.waiting_pairs += len(pairs) - 1
+        self._chunks[candidate] = len(pairs)
+        self.lengths[candidate] = sum(pair.tokens for pair in pairs)
+        part.ready.extend(Item(self, candidate, pair) for pair in pairs)
+
+    def taken(self, item: Item) -> None:
+        """A pair left the queue, to run or to be dropped."""
+        part = self.part_of(item.candidate)
+        part.waiting_pairs -= 1
+        part.waiting_weight = max(0.0, part.waiting_weight - pair_weight(item.pair.tokens))
+
+    def returned(self, item: Item) -> None:
+        """A pair goes back to the front of the queue: its run did not fit into memory."""
+        part = self.part_of(item.candidate)
+        part.waiting_pairs += 1
+        part.waiting_weight += pair_weight(item.pair.tokens)
+        part.ready.appendleft(item)
+
+    def scored(self, candidate: int, logit: float) -> None:
+        """A chunk has its score; the candidate has one when all of them do."""
+        if self._resolved[candidate]:
+            return
+        if not math.isfinite(logit):
+            self.nonfinite += 1
+            self.give_up(candidate)
+            return
+        best = self.logits[candidate]
+        self.logits[candidate] = logit if best is None else max(best, logit)
+        self._chunks[candidate] -= 1
+        if self._chunks[candidate] == 0:
+            self._resolve(candidate)
+
+    def failed(self, candidates: Iterable[int]) -> None:
+        """A run, or the encoding, of these candidates failed."""
+        self.errors += 1
+        for candidate in candidates:
+            self.give_up(candidate)
+
+    def give_up(self, candidate: int) -> None:
+        """This candidate will not be scored."""
+        if not self._resolved[candidate]:
+            self.logits[candidate] = None
+            self._resolve(candidate)
+
+    def results(self) -> list[float | None]:
+        """Each candidate's raw score, None where it has none (also where only some chunks have one)."""
+        return [logit if done else None for logit, done in zip(self.logits, self._resolved, strict=True)]
+
+    def wants(self, item: Item) -> bool:
+        """Whether the pair's score would still be used."""
+        return not (self.closed or self._resolved[item.candidate])
+
+    def begin(self, stage: str, now: float) -> None:
+        """A worker begins to work for this job."""
+        self.begun = True
+        if self.first_work is None:
+            self.first_work = now
+        self._spans[stage].begin(now)
+
+    def end(self, stage: str, now: float) -> None:
+        self._spans[stage].end(now)
+
+    def spent(self, stage: str, now: float) -> float:
+        """Seconds in which at least one worker did this for the job."""
+        return self._spans[stage].total(now)
+
+    def _resolve(self, candidate: int) -> None:
+        self._resolved[candidate] = True
+        self.unresolved -= 1
+
+
+class _Span:
+    """Time in which at least one of several overlapping activities went on."""
+
+    __slots__ = ("_active", "_since", "_total")
+
+    def __init__(self) -> None:
+        self._active = 0
+        self._since = 0.0
+        self._total = 0.0
+
+    def begin(self, now: float) -> None:
+        if self._active == 0:
+            self._since = now
+        self._active += 1
+
+    def end(self, now: float) -> None:
+        self._active -= 1
+        if self._active == 0:
+            self._total += now - self._since
+
+    def total(self, now: float) -> float:
+        return self._total + (now - self._since if self._active else 0.0)

@@ -1,0 +1,83 @@
+"""What a worker is given to do."""
+
+from collections.abc import Sequence
+
+from rerankd.core.estimate import run_weight
+from rerankd.core.job import Item, Job, Part
+from rerankd.core.types import Text
+
+__all__ = ["Encode", "Run", "Work"]
+
+
+class _Timed:
+    """Work with a predicted end, and a moment from which it counts as overrun."""
+
+    __slots__ = ("ends", "overrun_at", "predicted", "started")
+
+    def __init__(self, started: float, predicted: float, allowance: float) -> None:
+        self.started = started
+        self.predicted = predicted
+        self.ends = started + predicted
+        self.overrun_at = started + allowance
+
+    def left(self, now: float) -> float:
+        """Seconds until it should end; 0 when it is overdue, or a hang would look like load."""
+        return max(0.0, self.ends - now)
+
+    def overran(self, now: float) -> bool:
+        return now > self.overrun_at
+
+
+class Encode(_Timed):
+    """Turn some candidates of one job into pairs."""
+
+    __slots__ = ("characters", "first", "job", "last", "part")
+
+    def __init__(
+        self,
+        job: Job,
+        part: Part,
+        last: int,
+        *,
+        characters: int,
+        now: float,
+        predicted: float,
+        allowance: float,
+    ) -> None:
+        super().__init__(now, predicted, allowance)
+        self.job = job
+        self.part = part
+        self.first = part.next
+        self.last = last
+        self.characters = characters
+
+    @property
+    def texts(self) -> Sequence[Text]:
+        return self.job.texts[self.first : self.last]
+
+    @property
+    def jobs(self) -> set[Job]:
+        return {self.job}
+
+
+class Run(_Timed):
+    """Score some pairs, of one job or, where pairs may be grouped, of several."""
+
+    __slots__ = ("items", "jobs", "weight")
+
+    def __init__(self, items: Sequence[Item], *, now: float, predicted: float, allowance: float) -> None:
+        super().__init__(now, predicted, allowance)
+        self.items = items
+        self.jobs = {item.job for item in items}
+        self.weight = run_weight([item.pair.tokens for item in items])
+
+    @property
+    def tokens(self) -> int:
+        return sum(item.pair.tokens for item in self.items)
+
+    @property
+    def padded_tokens(self) -> int:
+        return len(self.items) * max(item.pair.tokens for item in self.items)
+
+
+Work = Encode | Run
