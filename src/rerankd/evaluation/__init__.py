@@ -1,0 +1,1 @@
+"""Measures what reranking does to a judged test collection: retrieval order against reranked order."""

@@ -1,0 +1,179 @@
+"""Retrieval order against reranked order, query by query."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from rerankd.core.answer import Ranking
+from rerankd.core.types import Candidate, Outcome, Reason, Text
+from rerankd.errors import ConfigError
+from rerankd.evaluation.collection import Collection
+from rerankd.evaluation.measures import MEASURES, mean, measure
+from rerankd.evaluation.run import Run
+from rerankd.evaluation.sample import sample
+
+__all__ = ["Evaluation", "Judged", "Reranks", "evaluate"]
+
+
+class Reranks(Protocol):
+    """What is evaluated: a `rerankd.Reranker`, or anything that answers like one."""
+
+    def rerank(self, query: str, candidates: Sequence[Candidate], *, budget_ms: float | None) -> Ranking: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What was measured on one query."""
+
+    query: str
+    retrieval: Mapping[str, float]
+    """Measure → value of the first stage's order."""
+    reranked: Mapping[str, float]
+    """Measure → value of the answer's order."""
+    outcome: Outcome | None
+    """None when the run has nothing for this query, so that nothing was reranked."""
+    reason: Reason | None
+    elapsed_ms: float
+    model: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """Every query's values; the summary is derived from them."""
+
+    dataset: str
+    run: str
+    depth: int
+    budget_ms: float | None
+    relevant_from: int
+    judged: tuple[Judged, ...] = field(repr=False)
+    notes: tuple[str, ...]
+    """What a reader should know about the figures, one sentence each."""
+
+    def retrieval(self) -> dict[str, float]:
+        return mean([query.retrieval for query in self.judged])
+
+    def reranked(self) -> dict[str, float]:
+        return mean([query.reranked for query in self.judged])
+
+    def outcomes(self) -> dict[str, float]:
+        """Outcome → its share of the reranked queries."""
+        counts = Counter(query.outcome for query in self.judged if query.outcome is not None)
+        total = max(1, counts.total())
+        return {outcome.value: counts[outcome] / total for outcome in Outcome}
+
+    def latency_ms(self) -> dict[str, float]:
+        import numpy as np
+
+        elapsed = [query.elapsed_ms for query in self.judged if query.outcome is not None] or [0.0]
+        return {f"p{q}": float(np.percentile(elapsed, q)) for q in (50, 95, 99)}
+
+    def model(self) -> str | None:
+        """The model that answered."""
+        return next((query.model for query in self.judged if query.model is not None), None)
+
+    def as_json(self) -> dict[str, Any]:
+        """The shape that `rerankd evaluate --json` prints; others script against it."""
+        return {
+            "dataset": self.dataset,
+            "queries": len(self.judged),
+            "depth": self.depth,
+            "budget_ms": self.budget_ms,
+            "model": self.model(),
+            "retrieval": _rounded(self.retrieval(), 4),
+            "reranked": _rounded(self.reranked(), 4),
+            "outcomes": _rounded(self.outcomes(), 4),
+            "latency_ms": _rounded(self.latency_ms(), 3),
+        }
+
+
+def evaluate(
+    collection: Collection,
+    run: Run,
+    reranker: Reranks,
+    *,
+    depth: int = 24,
+    budget_ms: float | None = None,
+    size: int | None = None,
+    relevant_from: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Rerank the first `depth` documents of each judged query, one query at a time, and measure both orders.
+
+    `size` draws that many queries, always the same. `progress(done, total)` is called after each query. The
+    rest of the run stays below the reranked head, in its own order, so that both orders hold the same
+    documents. Raises `ConfigError` for a depth, size or grade below 1.
+    """
+    for name, value in (("depth", depth), ("sample", size), ("relevant-from", relevant_from)):
+        if value is not None and value < 1:
+            raise ConfigError(f"{name}: must be at least 1, got {value!r}")
+    queries = sample(collection.judgements, size)
+    rankings: dict[str, Ranking] = {}
+    orders: dict[str, Sequence[str]] = {}
+    for done, query in enumerate(queries, 1):
+        order = run.orders.get(query, ())
+        if order:
+            ranking = _rerank(collection, query, order[:depth], reranker, budget_ms)
+            rankings[query] = ranking
+            orders[query] = [*(str(candidate.id) for candidate in ranking), *order[depth:]]
+        if progress is not None:
+            progress(done, len(queries))
+    grades = {query: collection.judgements[query] for query in queries}
+    before = measure(grades, {q: run.orders[q] for q in rankings}, relevant_from=relevant_from)
+    after = measure(grades, orders, relevant_from=relevant_from)
+    return Evaluation(
+        dataset=collection.name,
+        run=run.name,
+        depth=depth,
+        budget_ms=budget_ms,
+        relevant_from=relevant_from,
+        judged=tuple(_judged(query, before[query], after[query], rankings.get(query)) for query in queries),
+        notes=_notes(collection, queries, rankings, relevant_from),
+    )
+
+
+def _rerank(
+    collection: Collection, query: str, head: Sequence[str], reranker: Reranks, budget_ms: float | None
+) -> Ranking:
+    candidates = [Candidate(id=key, text=collection.documents[key].text) for key in head]
+    return reranker.rerank(Text(collection.queries[query].text), candidates, budget_ms=budget_ms)
+
+
+def _judged(
+    query: str, before: Mapping[str, float], after: Mapping[str, float], ranking: Ranking | None
+) -> Judged:
+    return Judged(
+        query=query,
+        retrieval=before,
+        reranked=after,
+        outcome=ranking.outcome if ranking else None,
+        reason=ranking.reason if ranking else None,
+        elapsed_ms=ranking.elapsed_ms if ranking else 0.0,
+        model=ranking.model if ranking else None,
+    )
+
+
+def _notes(
+    collection: Collection, queries: Sequence[str], rankings: Mapping[str, Ranking], relevant_from: int
+) -> tuple[str, ...]:
+    notes = []
+    if collection.unjudged:
+        notes.append(f"{collection.unjudged:,} queries have no judgement and are left out.")
+    if len(queries) > len(rankings):
+        notes.append(
+            f"{len(queries) - len(rankings):,} judged queries have no line in the run and count as 0."
+        )
+    hopeless = sum(
+        all(grade < relevant_from for grade in collection.judgements[query].values()) for query in queries
+    )
+    if hopeless:
+        notes.append(
+            f"{hopeless:,} queries have no document of grade {relevant_from} or better"
+            f" and count as 0 in {MEASURES[1]} and {MEASURES[2]}."
+        )
+    return tuple(notes)
+
+
+def _rounded(values: Mapping[str, float], digits: int) -> dict[str, float]:
+    return {name: round(value, digits) for name, value in values.items()}
