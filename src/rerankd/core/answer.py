@@ -4,10 +4,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
 
-from rerankd.core.events import Timings
-from rerankd.core.types import CandidateId, Outcome, Reason
+from rerankd.core import ranking
+from rerankd.core.conclusion import Conclusion
+from rerankd.core.events import Shadow, Timings
+from rerankd.core.request import Request
+from rerankd.core.types import Activation, CandidateId, Outcome, Reason
 
-__all__ = ["RankedCandidate", "Ranking"]
+__all__ = ["RankedCandidate", "Ranking", "compare", "ranked"]
+
+_USUAL_TOP_K = 8
+"""Over how many places a shadow's overlap is taken when the request asked for all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +53,7 @@ class Ranking(Sequence[RankedCandidate]):
     elapsed_ms: float
     timings: Timings
     model: str | None
-    """The model that scored, or would have; None when none is known."""
+    """The model that scored, or would have."""
 
     @overload
     def __getitem__(self, index: int) -> RankedCandidate: ...
@@ -61,3 +67,44 @@ class Ranking(Sequence[RankedCandidate]):
 
     def __iter__(self) -> Iterator[RankedCandidate]:
         return iter(self.candidates)
+
+
+def ranked(
+    request: Request, logits: Sequence[float | None], activation: Activation
+) -> tuple[RankedCandidate, ...]:
+    """The candidates in their new order, cut as the request asks."""
+    scores = [
+        None if logit is None else ranking.sigmoid(logit) if activation == "sigmoid" else logit
+        for logit in logits
+    ]
+    kept = ranking.cut(ranking.order(logits), scores, min_score=request.min_score, top_k=request.top_k)
+    return tuple(
+        RankedCandidate(
+            id=candidate.id,
+            rank=rank,
+            retrieval_rank=position + 1,
+            score=scores[position],
+            logit=logits[position],
+            scored=logits[position] is not None,
+            text=candidate.text,
+            retrieval_score=candidate.score,
+            metadata=candidate.metadata,
+            item=candidate.item,
+        )
+        for rank, position in enumerate(kept, start=1)
+        for candidate in (request.candidates[position],)
+    )
+
+
+def compare(conclusion: Conclusion, top_k: int | None, elapsed_ms: float) -> Shadow:
+    """What the order would have changed, for a request in shadow mode."""
+    positions = ranking.order(conclusion.logits)
+    top = min(top_k or _USUAL_TOP_K, len(positions)) or 1
+    return Shadow(
+        outcome=conclusion.outcome,
+        reason=conclusion.reason,
+        depth=conclusion.depth,
+        overlap=sum(position < top for position in positions[:top]) / top,
+        moved=sum(place != position for place, position in enumerate(positions)),
+        elapsed_ms=elapsed_ms,
+    )

@@ -101,17 +101,18 @@ class Breaker:
         "_good",
         "_lease",
         "_policy",
-        "_remote",
         "_until",
         "_wait",
         "_window",
+        "judged",
+        "remote",
         "state",
     )
 
     def __init__(self, policy: BreakerPolicy, *, remote: bool = False, draw: Callable[[], float]) -> None:
         """`draw` gives a number from [0, 1) for the jitter."""
         self._policy = policy
-        self._remote = remote
+        self.remote = remote
         self._draw = draw
         self._window = Window(policy.window_calls, policy.window_ms / 1000)
         self._generation = 0
@@ -120,12 +121,14 @@ class Breaker:
         self._good = 0
         self._lease: float | None = None
         self.state: CircuitState = "closed"
+        self.judged = (0, 0)
+        """Bad calls and all calls in the window, when it was last judged."""
 
     def permit(self, now: float) -> Permit | None:
         """Leave for a caller's request, or None: answer without the scorer."""
         if self.state == "closed":
             return Permit(self._generation, None)
-        return self.probe(now) if self._remote else None
+        return self.probe(now) if self.remote else None
 
     def probe(self, now: float) -> Permit | None:
         """Leave for a probe, or None: too early, or another one is under way."""
@@ -152,10 +155,6 @@ class Breaker:
             self._judge(verdict is Verdict.BAD, now)
         return True
 
-    def counts(self, now: float) -> tuple[int, int]:
-        """Bad calls and all calls in the window."""
-        return self._window.count(now)
-
     def next_wake(self) -> float | None:
         """When to call `probe` next, if the state is to change by itself; None: never."""
         if self.state == "open":
@@ -164,7 +163,7 @@ class Breaker:
 
     def _judge(self, bad: bool, now: float) -> None:
         self._window.add(now, bad)
-        wrong, calls = self._window.count(now)
+        wrong, calls = self.judged = self._window.count(now)
         if calls >= self._policy.min_calls and wrong >= self._policy.bad_share * calls:
             self._window.clear()
             self._open(now)
@@ -185,7 +184,7 @@ class Breaker:
 
     def _open(self, now: float) -> None:
         policy = self._policy
-        longest = policy.open_max_remote_ms if self._remote else policy.open_max_ms
+        longest = policy.open_max_remote_ms if self.remote else policy.open_max_ms
         self._wait = min(self._wait * 2 or policy.open_ms, longest)
         varied = self._wait * (1 + policy.jitter * (2 * self._draw() - 1))
         self._until = now + varied / 1000

@@ -20,33 +20,33 @@ class Conclusion:
     verdict: Verdict
 
 
-def conclude(job: Job, *, overran: bool, on_deadline: OnDeadline) -> Conclusion:
-    """Judge a job when its caller stops waiting.
+def conclude(job: Job, on_deadline: OnDeadline) -> Conclusion:
+    """Judge a closed job.
 
-    `overran`: a run under way is far older than predicted. A request that fell short of its head while runs
-    kept to their predictions says nothing about the scorer: that was load, or a long text.
+    A request that fell short of its head while runs kept to their predictions says nothing about the scorer:
+    that was load, or a long text.
     """
     logits = tuple(job.results())
     depth = sum(logit is not None for logit in logits)
-    verdict = _verdict(job, depth, overran)
+    verdict = _verdict(job, depth)
     if depth == len(logits):
         return Conclusion(logits, Outcome.RERANKED, None, depth, verdict)
-    reason = _reason(job, overran)
+    reason = _reason(job)
     if depth == 0 or on_deadline == "retrieval":
         return Conclusion((None,) * len(logits), Outcome.SKIPPED, reason, 0, verdict)
     return Conclusion(logits, Outcome.PARTIAL, reason, depth, verdict)
 
 
-def _verdict(job: Job, depth: int, overran: bool) -> Verdict:
+def _verdict(job: Job, depth: int) -> Verdict:
     if job.errors:
         return Verdict.BAD
     if depth >= job.head:
         return Verdict.GOOD
-    return Verdict.BAD if overran else Verdict.UNJUDGED
+    return Verdict.BAD if job.overran else Verdict.UNJUDGED
 
 
-def _reason(job: Job, overran: bool) -> Reason:
-    if not job.begun and not overran:
+def _reason(job: Job) -> Reason:
+    if not job.begun and not job.overran:
         return Reason.OVERLOADED
     if job.errors:
         return Reason.MODEL_ERROR

@@ -1,4 +1,4 @@
-"""Whether a request may ask the scorer: flag, model, circuit, rate. Decided in microseconds, nothing touched."""
+"""Whether a request may ask the scorer: flag, model, circuit, rate. Microseconds, and nothing is touched."""
 
 from dataclasses import dataclass
 
@@ -41,7 +41,7 @@ def decide(
     if model != "ready":
         return Skip(Reason.MODEL_LOADING if model == "loading" else Reason.MODEL_UNAVAILABLE, shadow)
     if rate_limited:
-        # before asking for a permit, which could be a probe's; an open circuit still takes precedence
-        return Skip(Reason.CIRCUIT_OPEN if breaker.state == "open" else Reason.RATE_LIMITED, shadow)
+        # no permit is asked for: it could be a probe's, and would be lost
+        return Skip(Reason.RATE_LIMITED if breaker.state == "closed" else Reason.CIRCUIT_OPEN, shadow)
     permit = breaker.permit(now)
     return Skip(Reason.CIRCUIT_OPEN, shadow) if permit is None else Go(permit, shadow)

@@ -60,6 +60,7 @@ class Job:
         "begun",
         "closed",
         "deadline",
+        "dropped",
         "errors",
         "exchange",
         "first_work",
@@ -70,6 +71,7 @@ class Job:
         "max_tokens",
         "nonfinite",
         "number",
+        "overran",
         "parts",
         "query",
         "texts",
@@ -101,6 +103,10 @@ class Job:
         self.unresolved = len(texts)
         self.errors = 0
         self.nonfinite = 0
+        self.dropped = 0
+        """Pairs that were never run, or stopped: they could not end in time."""
+        self.overran = False
+        """Whether a run was overdue when the job was closed."""
         self.begun = False
         self.closed = False
         self.exchange: object = None
@@ -134,6 +140,11 @@ class Job:
         return self.parts[candidate >= self.head]
 
     @property
+    def waiting_pairs(self) -> int:
+        """Pairs that nobody has begun to score."""
+        return self.parts[0].waiting_pairs + self.parts[1].waiting_pairs
+
+    @property
     def complete(self) -> bool:
         return self.unresolved == 0
 
@@ -142,15 +153,18 @@ class Job:
         """How many candidates are scored."""
         return sum(logit is not None for logit in self.results())
 
-    def skip_unencoded(self, part: Part) -> int:
-        """Give up what nobody has begun to encode; tells how many candidates that were."""
-        skipped = range(part.next, part.last)
-        for candidate in skipped:
+    def drop_unencoded(self, part: Part) -> None:
+        """Give up what nobody has begun to encode: it could not end in time."""
+        self.forget(part, part.next, part.last)
+        for candidate in range(part.next, part.last):
+            self.drop(candidate)
+        part.next = part.last
+
+    def forget(self, part: Part, first: int, last: int) -> None:
+        """These candidates will never have pairs to wait for."""
+        for candidate in range(first, last):
             part.waiting_weight -= self.weight(self.lengths[candidate])
             part.waiting_pairs -= 1
-            self.give_up(candidate)
-        part.next = part.last
-        return len(skipped)
 
     def ready(self, candidate: int, pairs: Sequence[Pair]) -> None:
         """A candidate has been encoded into these pairs, which now wait for a run."""
@@ -200,6 +214,15 @@ class Job:
         if not self._resolved[candidate]:
             self.logits[candidate] = None
             self._resolve(candidate)
+
+    def drop(self, candidate: int) -> None:
+        """One of its pairs could not end in time."""
+        self.dropped += 1
+        self.give_up(candidate)
+
+    def fail_all(self) -> None:
+        """The engine itself failed: nothing more will come."""
+        self.failed(range(len(self.texts)))
 
     def results(self) -> list[float | None]:
         """Each candidate's raw score, None where it has none (also where only some chunks have one)."""

@@ -2,13 +2,23 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from rerankd.core.events import Event
 from rerankd.core.flag import Flag
 from rerankd.core.types import Activation, Pair, Text
 
-__all__ = ["Clock", "FlagSource", "Model", "Observer", "Scorer", "ScorerTraits", "Stop", "Tokenizer"]
+__all__ = [
+    "Clock",
+    "FlagSource",
+    "FlagStore",
+    "Model",
+    "Observer",
+    "Scorer",
+    "ScorerTraits",
+    "Stop",
+    "Tokenizer",
+]
 
 
 class Clock(Protocol):
@@ -110,6 +120,19 @@ class FlagSource(Protocol):
         """For people: `memory`, `file`, `openfeature`."""
         ...
 
+    @property
+    def immediate(self) -> bool:
+        """Whether `read` touches nothing outside the process. It is then asked for every request; another
+        source is polled, away from the request path."""
+        ...
+
     def read(self, context: Mapping[str, str]) -> Flag | None:
         """The flag now, or None when it cannot be read: the last known one then stays in force."""
         ...
+
+
+@runtime_checkable
+class FlagStore(FlagSource, Protocol):
+    """A source that this process may change itself."""
+
+    def set(self, flag: Flag) -> None: ...

@@ -1,8 +1,9 @@
 """What a caller asks for, checked before anything is queued."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from rerankd.core.policy import check_one_of, check_range
@@ -122,9 +123,9 @@ def read_candidates(
 ) -> tuple[Candidate, ...]:
     """Read strings, objects or rows.
 
-    The text is what `text(item)` gives, else the string itself, else the item's `text` (a key of a mapping, an
-    attribute of an object). `id`, `score` and `metadata` are taken where the item has them; without an id, the
-    position is the id.
+    The text is what `text(item)` gives, else the string itself, else the item's `text` (a key of a mapping,
+    an attribute of an object). `id`, `score` and `metadata` are taken where the item has them; without an id,
+    the position is the id.
     """
     if isinstance(candidates, str | bytes) or not isinstance(candidates, Iterable):
         raise InvalidRequest("candidates", f"must be a list of candidates, got {type(candidates).__name__}")
@@ -150,7 +151,7 @@ def _read_candidate(position: int, item: Any, text: Callable[[Any], str] | None)
     if not isinstance(value, str):
         raise InvalidRequest(f"candidates[{position}].text", f"must be a string, got {type(value).__name__}")
     identity = _field(item, "id")
-    if identity is None or isinstance(identity, bool) or not isinstance(identity, str | int):
+    if identity is None or not isinstance(identity, Hashable):
         identity = position
     score = _field(item, "score")
     return Candidate(
@@ -171,7 +172,8 @@ def _field(item: Any, name: str) -> Any:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    # Real rather than float: a row's score may be a numpy scalar
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _check_word(argument: str, value: str | None, allowed: tuple[str, ...]) -> None:

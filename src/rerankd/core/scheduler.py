@@ -83,7 +83,7 @@ class Scheduler:
     @property
     def waiting_pairs(self) -> int:
         """Pairs that nobody has begun to score."""
-        return sum(part.waiting_pairs for job in self._jobs for part in job.parts)
+        return sum(job.waiting_pairs for job in self._jobs)
 
     @property
     def pairs_limit(self) -> int:
@@ -95,8 +95,9 @@ class Scheduler:
         """Most padded tokens that a run of several pairs may hold; 0: pairs are not grouped."""
         return self._tokens_limit
 
-    def idle(self) -> bool:
-        return not self._jobs and not self.active
+    def jobs(self) -> list[Job]:
+        """The jobs that are taken in and not complete."""
+        return list(self._jobs)
 
     def refuse(self, job: Job, now: float) -> Reason | None:
         """Why a request cannot be taken in, predicted before anything is queued; None: it can."""
@@ -133,10 +134,13 @@ class Scheduler:
                     job.ready(candidate, [pair])
                 part.next = part.last
 
-    def close(self, job: Job) -> list[Work]:
+    def close(self, job: Job, now: float) -> list[Work]:
         """Nobody waits for this job any more; returns the work under way that is thereby of no use."""
-        job.closed = True
-        self._jobs.pop(job, None)
+        if not job.closed:
+            job.closed = True
+            job.overran = self.overran(now)
+            job.dropped += job.waiting_pairs
+            self._jobs.pop(job, None)
         return [work for work in self.active if job in work.jobs and all(other.closed for other in work.jobs)]
 
     def next(self, now: float) -> Work | None:
@@ -163,10 +167,7 @@ class Scheduler:
     def encode_failed(self, work: Encode, now: float) -> None:
         self._end(work, now)
         if not work.job.closed:
-            part = work.part
-            for candidate in range(work.first, work.last):
-                part.waiting_weight -= work.job.weight(work.job.lengths[candidate])
-                part.waiting_pairs -= 1
+            work.job.forget(work.part, work.first, work.last)
             work.job.failed(range(work.first, work.last))
 
     def scored(self, run: Run, logits: Sequence[float], now: float) -> bool:
@@ -221,10 +222,6 @@ class Scheduler:
     def overran(self, now: float) -> bool:
         """Whether a run under way is far older than predicted: the scorer, not the load, is to blame."""
         return any(work.overran(now) for work in self.active)
-
-    def next_deadline(self) -> float:
-        """The earliest deadline of a queued job."""
-        return min((job.deadline for job in self._jobs), default=math.inf)
 
     # -- choosing ---------------------------------------------------------------------------------------
 
@@ -303,10 +300,11 @@ class Scheduler:
             item = part.ready.popleft()
             job.taken(item)
             if not job.wants(item):
+                job.dropped += 1
                 continue
             if now + self._seconds([item.pair.tokens], now) <= job.deadline:
                 return self._grouped(item, now)
-            job.give_up(item.candidate)
+            job.drop(item.candidate)
         return None
 
     def _whole_run(self, job: Job, part: Part, now: float) -> Run | None:
@@ -318,7 +316,7 @@ class Scheduler:
         if now + seconds <= job.deadline:
             return self._as_run(items, now)
         for item in items:
-            job.give_up(item.candidate)
+            job.drop(item.candidate)
         return None
 
     def _grouped(self, first: Item, now: float) -> Run:
@@ -352,6 +350,8 @@ class Scheduler:
             if job.wants(item):
                 items.append(item)
                 longest = width
+            else:
+                job.dropped += 1
         part.ready.extendleft(reversed(left))
         return longest
 
@@ -361,7 +361,7 @@ class Scheduler:
         seconds = self.encode_estimate.seconds(characters, now)
         shortest = self._seconds([min(job.lengths[part.next : part.last])], now)
         if now + seconds + shortest > job.deadline:
-            job.skip_unencoded(part)
+            job.drop_unencoded(part)
             return None
         work = Encode(
             job,

@@ -1,6 +1,6 @@
 """The vocabulary that every layer shares."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
@@ -17,7 +17,8 @@ __all__ = [
     "Text",
 ]
 
-CandidateId = str | int
+CandidateId = Hashable
+"""The caller's: usually a string, a number or a UUID."""
 Activation = Literal["sigmoid", "identity"]
 OnDeadline = Literal["partial", "retrieval"]
 LongText = Literal["truncate", "chunk", "fit"]

@@ -1,0 +1,109 @@
+"""The gate and the circuit behind one lock, and the probes that heal it.
+
+Lock ownership: `_lock` guards the breaker. It is never held while the engine is called, a probe runs, or an
+event is emitted.
+"""
+
+import random
+import threading
+from collections.abc import Callable
+
+from rerankd.core import gate
+from rerankd.core.breaker import Breaker, BreakerPolicy, Permit, Verdict
+from rerankd.core.events import CircuitChanged, CircuitState, Event, ModelState
+from rerankd.core.flag import Flag
+from rerankd.core.ports import Clock
+
+__all__ = ["Circuit"]
+
+_PROBE_AGAIN = 0.1
+"""Seconds after which a probe that gave no verdict is repeated."""
+
+Probe = Callable[[float, Callable[[Verdict], None]], None]
+"""Scores a synthetic pair within so many seconds, and tells once how that went."""
+CallAt = Callable[[float, Callable[[], None]], None]
+
+
+class Circuit:
+    """Gives permits and ends them; a local scorer's circuit heals by itself, without a caller's request."""
+
+    def __init__(
+        self,
+        policy: BreakerPolicy,
+        *,
+        clock: Clock,
+        emit: Callable[[Event], None],
+        name: Callable[[], str],
+        probe: Probe,
+        call_at: CallAt,
+    ) -> None:
+        self._policy = policy
+        self._clock = clock
+        self._emit = emit
+        self._name = name
+        self._probe = probe
+        self._call_at = call_at
+        self.reset(remote=False)
+
+    def reset(self, *, remote: bool) -> None:
+        """Closed and without a memory: for a new scorer, or in a forked child."""
+        self._lock = threading.Lock()
+        self._breaker = Breaker(self._policy, remote=remote, draw=random.Random().random)
+        self._told: CircuitState = "closed"
+
+    @property
+    def state(self) -> CircuitState:
+        return self._breaker.state
+
+    def decide(
+        self, *, flag: Flag, draw: float, model: ModelState, rate_limited: bool
+    ) -> gate.Skip | gate.Go:
+        """Whether a request may ask the scorer."""
+        with self._lock:
+            decision = gate.decide(
+                flag=flag,
+                draw=draw,
+                model=model,
+                breaker=self._breaker,
+                rate_limited=rate_limited,
+                now=self._clock.now(),
+            )
+        self._tell()
+        return decision
+
+    def end(self, permit: Permit, verdict: Verdict) -> None:
+        """End a permit; a second time changes nothing."""
+        with self._lock:
+            self._breaker.end(permit, verdict, self._clock.now())
+        self._tell()
+
+    def _tell(self) -> None:
+        """Tell of a change, and see to it that an open circuit is probed."""
+        if self._breaker.state == self._told:
+            return
+        with self._lock:
+            state, previous = self._breaker.state, self._told
+            if state == previous:
+                return
+            self._told = state
+            bad, calls = self._breaker.judged
+            wakes = self._breaker.next_wake()
+        self._emit(CircuitChanged(scorer=self._name(), state=state, previous=previous, bad=bad, calls=calls))
+        if state == "open" and wakes is not None and not self._breaker.remote:
+            self._call_at(wakes, self._ask)
+
+    def _ask(self) -> None:
+        with self._lock:
+            permit = self._breaker.probe(self._clock.now())
+        self._tell()
+        if permit is not None:
+            self._probe(self._policy.probe_lease_ms / 1000, lambda verdict: self._heard(permit, verdict))
+
+    def _heard(self, permit: Permit, verdict: Verdict) -> None:
+        now = self._clock.now()
+        with self._lock:
+            self._breaker.end(permit, verdict, now)
+            again = self._breaker.state == "half_open"
+        self._tell()
+        if again:
+            self._call_at(now if verdict is Verdict.GOOD else now + _PROBE_AGAIN, self._ask)

@@ -1,0 +1,35 @@
+"""What a reranker can say of itself at any moment."""
+
+from dataclasses import dataclass
+
+from rerankd.core.events import CircuitState, ModelState
+from rerankd.core.flag import Flag
+
+__all__ = ["Status"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """A snapshot, cheap enough to be taken for every scrape."""
+
+    model: str | None
+    """The model's id."""
+    device: str | None
+    """Where it runs; None until it is loaded."""
+    model_state: ModelState
+    error: str | None
+    """Why the model is not available: names a file or a step."""
+    load_seconds: float | None
+    """How long loading took, the calibration included."""
+    circuit: CircuitState
+    queue_pairs: int
+    """Pairs that nobody has begun to score."""
+    workers: int
+    """Threads that can take work."""
+    busy: int
+    hung: int
+    """Threads that were written off and have not ended."""
+    flag: Flag
+    flag_source: str
+    enabled: bool
+    """Whether requests are reranked now: the flag is not off, and the model is there."""

@@ -1,0 +1,199 @@
+"""The engine: one model, its workers, and the timer that watches them."""
+
+import math
+import threading
+from collections.abc import Callable
+
+from rerankd.core.breaker import Verdict
+from rerankd.core.conclusion import Conclusion
+from rerankd.core.estimate import EstimatePolicy
+from rerankd.core.events import Event, ModelChanged, ModelState
+from rerankd.core.job import Job
+from rerankd.core.ports import Clock, Model
+from rerankd.core.scheduler import BatchPolicy, Scheduler
+from rerankd.core.types import OnDeadline, Reason
+from rerankd.engine.calibration import Calibration, synthetic_pair
+from rerankd.engine.loader import Loader
+from rerankd.engine.ticket import Ticket
+from rerankd.engine.timer import Timer
+from rerankd.engine.watch import WatchPolicy
+from rerankd.engine.workers import Workers
+
+__all__ = ["Engine"]
+
+
+class Engine:
+    """Runs jobs. Knows no flag and no circuit; nothing here blocks but `close`."""
+
+    def __init__(
+        self,
+        load: Callable[[], Model],
+        *,
+        name: str,
+        batch: BatchPolicy,
+        estimate: EstimatePolicy,
+        watch: WatchPolicy,
+        clock: Clock,
+        emit: Callable[[Event], None],
+        retry_ms: float = 1_000.0,
+        retry_max_ms: float = 60_000.0,
+    ) -> None:
+        """`name`: the model's id until it is loaded. `retry_ms`: pause after a failed load, doubling."""
+        self._load = load
+        self._name = name
+        self._batch = batch
+        self._estimate = estimate
+        self._watch = watch
+        self._clock = clock
+        self._emit = emit
+        self._retry_ms = retry_ms
+        self._retry_max_ms = retry_max_ms
+        self._left_behind: list[object] = []
+        self.generation = 0
+        """How many forks this process is away from the one that made the engine."""
+        self._reset()
+
+    def _reset(self) -> None:
+        self._start_lock = threading.Lock()
+        self._loader: Loader | None = None
+        self._timer = Timer(self._clock, self._look)
+        self._closed = False
+        self.model: Model | None = None
+        self.workers: Workers | None = None
+        self.error: str | None = None
+        self.load_seconds: float | None = None
+
+    def forked(self) -> None:
+        """Begin afresh in a forked child: its threads are gone, and locks may be held for ever.
+
+        What the parent had loaded is kept but never touched again: a lock inside it may be held as well. The
+        child loads its own model with its first request.
+        """
+        self._left_behind.append((self.model, self.workers, self._loader, self._timer))
+        self.generation += 1
+        self._reset()
+
+    def start(self) -> Loader:
+        """Begin to load, unless that was done."""
+        with self._start_lock:
+            if self._loader is None:
+                self._loader = Loader(
+                    self._load,
+                    clock=self._clock,
+                    retry=self._retry_ms / 1000,
+                    retry_max=self._retry_max_ms / 1000,
+                    loaded=self._loaded,
+                    failed=self._failed,
+                )
+            return self._loader
+
+    def state(self) -> ModelState:
+        """Whether the model can score now."""
+        workers = self.workers
+        if workers is not None:
+            return "unavailable" if workers.exhausted or self._closed else "ready"
+        if self._loader is None and not self._closed:
+            self.start()
+        return "loading" if self.error is None and not self._closed else "unavailable"
+
+    def submit(self, job: Job, fit_floor: int | None = None) -> Ticket | Reason:
+        """Take a job in, or say why not. Only while the model is ready."""
+        workers = self.workers
+        return Reason.MODEL_UNAVAILABLE if workers is None else workers.submit(job, fit_floor)
+
+    def conclude(self, ticket: Ticket, on_deadline: OnDeadline) -> Conclusion:
+        """End a job for its caller, complete or not. A second time gives the same answer."""
+        assert self.workers is not None
+        return self.workers.conclude(ticket, on_deadline)
+
+    def probe(self, seconds: float, ended: Callable[[Verdict], None]) -> None:
+        """Score one synthetic pair; `ended` hears once, within so many seconds, how that went."""
+        model, now = self.model, self._clock.now()
+        if model is None:
+            ended(Verdict.UNJUDGED)
+            return
+        pair = synthetic_pair(model)
+        job = Job(
+            -1,
+            pair.query,
+            [pair.text],
+            arrived=now,
+            deadline=now + seconds,
+            head=1,
+            max_tokens=model.max_tokens,
+        )
+        ticket = self.submit(job)
+        if isinstance(ticket, Reason):
+            ended(Verdict.UNJUDGED)
+            return
+        once = _Once(lambda: ended(self.conclude(ticket, "partial").verdict))
+        ticket.done.add_done_callback(lambda _: once())
+        self.call_at(job.deadline, once)
+
+    def call_at(self, at: float, callback: Callable[[], None]) -> None:
+        """Call it on the timer's thread; it must not block."""
+        self._timer.call_at(at, callback)
+
+    def close(self) -> None:
+        """Answer everybody, end the threads, free the model."""
+        with self._start_lock:
+            self._closed = True
+            loader = self._loader
+        if loader is not None:
+            loader.close()
+        self._timer.close()
+        if self.workers is not None and self.workers.close() and self.model is not None:
+            self.model.scorer.close()
+
+    def _look(self, now: float) -> float:
+        return math.inf if self.workers is None else self.workers.look(now)
+
+    def _loaded(self, model: Model, measured: Calibration, seconds: float) -> None:
+        scheduler = Scheduler(
+            model.scorer.traits,
+            batch=self._batch,
+            estimate=self._estimate,
+            encodes=model.tokenizer is not None,
+            overrun_factor=self._watch.overrun_factor,
+            overrun_min=self._watch.overrun_min_ms / 1000,
+        )
+        now = self._clock.now()
+        scheduler.run_estimate.calibrate(measured.runs, now)
+        scheduler.encode_estimate.calibrate(measured.encodings, now)
+        self.model = model
+        self.load_seconds = seconds
+        self.error = None
+        self.workers = Workers(
+            model,
+            scheduler,
+            clock=self._clock,
+            watch=self._watch,
+            emit=self._emit,
+            look_by=self._timer.look_by,
+        )
+        traits = model.scorer.traits
+        self._emit(
+            ModelChanged(state="ready", model=traits.model, device=traits.device, load_seconds=seconds)
+        )
+
+    def _failed(self, reason: str) -> None:
+        changed = reason != self.error
+        self.error = reason
+        if changed:
+            self._emit(ModelChanged(state="unavailable", model=self._name, error=reason))
+
+
+class _Once:
+    """Two may want to end a probe: its result, and its time-out."""
+
+    __slots__ = ("_call", "_lock")
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call: Callable[[], None] | None = call
+        self._lock = threading.Lock()
+
+    def __call__(self) -> None:
+        with self._lock:
+            call, self._call = self._call, None
+        if call is not None:
+            call()

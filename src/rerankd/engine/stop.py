@@ -1,0 +1,31 @@
+"""Tells a run that nobody waits for it any more."""
+
+import threading
+from collections.abc import Callable
+
+__all__ = ["StopSignal"]
+
+
+class StopSignal:
+    """One for each run. Fires at most once; a callback that comes late is called at once."""
+
+    __slots__ = ("_callbacks", "_lock", "stopped")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._callbacks: list[Callable[[], None]] = []
+        self.stopped = False
+
+    def on_stop(self, callback: Callable[[], None]) -> None:
+        with self._lock:
+            if not self.stopped:
+                self._callbacks.append(callback)
+                return
+        callback()
+
+    def fire(self) -> None:
+        with self._lock:
+            self.stopped = True
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()

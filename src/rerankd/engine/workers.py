@@ -1,0 +1,343 @@
+"""The worker threads: they take the scheduler's next work, do it, and write down what came of it.
+
+Lock ownership: `_lock` guards the scheduler and every job in it, and the set of workers. It is never held
+while something is encoded or scored, an event is emitted, a caller is woken, or a run is stopped.
+"""
+
+import logging
+import math
+import threading
+from collections.abc import Callable, Iterable, Sequence
+
+from rerankd.core.conclusion import Conclusion, conclude
+from rerankd.core.events import BatchLimitChanged, Event, RunEnded, RunResult, WorkerReplaced
+from rerankd.core.job import Job
+from rerankd.core.ports import Clock, Model
+from rerankd.core.scheduler import Scheduler
+from rerankd.core.types import OnDeadline, Pair, Reason
+from rerankd.core.work import Encode, Run, Work
+from rerankd.engine.stop import StopSignal
+from rerankd.engine.ticket import Ticket, settle
+from rerankd.engine.watch import WatchPolicy
+from rerankd.errors import BackendError, OutOfMemory
+
+__all__ = ["Workers"]
+
+_log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.05
+"""How often busy workers are looked at. Callers wake by themselves; this only finds what hangs."""
+
+
+class _Worker:
+    """One thread and what it is doing."""
+
+    __slots__ = ("retired", "stop", "thread", "work")
+
+    def __init__(self) -> None:
+        self.work: Work | None = None
+        self.stop = StopSignal()
+        self.retired = False
+        """Its run hung and was written off: what it still brings is thrown away."""
+        self.thread: threading.Thread | None = None
+
+
+class Workers:
+    """The threads around one loaded model's scheduler."""
+
+    def __init__(
+        self,
+        model: Model,
+        scheduler: Scheduler,
+        *,
+        clock: Clock,
+        watch: WatchPolicy,
+        emit: Callable[[Event], None],
+        look_by: Callable[[float], None],
+    ) -> None:
+        self._model = model
+        self._scheduler = scheduler
+        self._clock = clock
+        self._watch = watch
+        self._emit = emit
+        self._look_by = look_by
+        self._lock = threading.Lock()
+        self._work = threading.Condition(self._lock)
+        self._alive: set[_Worker] = set()
+        self._hung: set[_Worker] = set()
+        self._closed = False
+        with self._lock:
+            for _ in range(scheduler.workers):
+                self._hire()
+
+    # -- for callers ------------------------------------------------------------------------------------
+
+    def submit(self, job: Job, fit_floor: int | None = None) -> Ticket | Reason:
+        """Take a job in, or say why not; both at once. With a floor, its texts are cut to fit the budget."""
+        with self._lock:
+            now = self._clock.now()
+            if self._closed:
+                return Reason.MODEL_UNAVAILABLE
+            if fit_floor is not None:
+                self._scheduler.fit(job, fit_floor, now)
+            refused = self._scheduler.refuse(job, now)
+            if refused is not None:
+                return refused
+            ticket = Ticket(job)
+            self._scheduler.add(job)
+            self._work.notify(len(job.texts))
+        self._look_by(now + LOOK_SECONDS)
+        return ticket
+
+    def conclude(self, ticket: Ticket, on_deadline: OnDeadline) -> Conclusion:
+        """End a job for its caller, complete or not: what is not yet begun is dropped, the rest stopped."""
+        with self._lock:
+            stops = self._close(ticket.job, self._clock.now())
+            conclusion = conclude(ticket.job, on_deadline)
+        self._stop(stops)
+        if ticket.job.dropped:
+            self._emit_run("dropped", ticket.job.dropped, 0, 0, 0.0, 0.0, None)
+        return conclusion
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every thread hangs, and no more may be started."""
+        return not self._alive
+
+    def counts(self) -> tuple[int, int, int, int]:
+        """Waiting pairs, threads, busy threads, hung threads."""
+        with self._lock:
+            busy = sum(worker.work is not None for worker in self._alive)
+            return self._scheduler.waiting_pairs, len(self._alive), busy, len(self._hung)
+
+    def close(self) -> bool:
+        """End every job and thread; tells whether all threads have ended (a hung one cannot be)."""
+        with self._lock:
+            self._closed = True
+            jobs = self._scheduler.jobs()
+            stops = [worker.stop for worker in self._alive]
+            now = self._clock.now()
+            for job in jobs:
+                self._scheduler.close(job, now)
+            workers = list(self._alive)
+            self._work.notify_all()
+        self._settle(jobs)
+        self._stop(stops)
+        for worker in workers:
+            if worker.thread is not None and worker.thread is not threading.current_thread():
+                worker.thread.join(self._watch.hang_ms / 1000)
+        return not self._hung and not any(w.thread is not None and w.thread.is_alive() for w in workers)
+
+    # -- for the timer ----------------------------------------------------------------------------------
+
+    def look(self, now: float) -> float:
+        """Give up what hangs, and close what a frozen caller left behind; returns when to look again."""
+        events: list[Event] = []
+        with self._lock:
+            expired = self._scheduler.expired(now - LOOK_SECONDS)
+            stops = [stop for job in expired for stop in self._close(job, now)]
+            for worker in list(self._alive):
+                if worker.work is not None and self._hangs(worker.work, now):
+                    self._retire(worker, worker.work, now)
+                    events.append(WorkerReplaced(cause="hung", abandoned=len(self._hung)))
+            done = [*expired, *self._scheduler.take_complete()]
+            again = now + LOOK_SECONDS if self._scheduler.active else math.inf
+        self._settle(done)
+        self._stop(stops)
+        for event in events:
+            self._emit(event)
+        return again
+
+    def _hangs(self, work: Work, now: float) -> bool:
+        waited_for = any(not job.closed and now < job.deadline < math.inf for job in work.jobs)
+        return now > work.overrun_at + self._watch.hang_ms / 1000 and not waited_for
+
+    def _retire(self, worker: _Worker, work: Work, now: float) -> None:
+        worker.retired = True
+        self._alive.discard(worker)
+        self._hung.add(worker)
+        self._write_off(work, now)
+        if len(self._hung) <= self._watch.replacements * self._scheduler.workers:
+            self._hire()
+
+    # -- threads ----------------------------------------------------------------------------------------
+
+    def _hire(self) -> None:
+        worker = _Worker()
+        self._alive.add(worker)
+        worker.thread = threading.Thread(
+            target=self._live, args=(worker,), name="rerankd-worker", daemon=True
+        )
+        worker.thread.start()
+
+    def _live(self, worker: _Worker) -> None:
+        try:
+            self._loop(worker)
+        except BaseException as error:  # the worker loop's boundary: a caller must never be stranded
+            _log.error("a worker died of %s and is replaced", type(error).__name__)
+            self._bury(worker)
+            if not isinstance(error, Exception):
+                raise
+
+    def _loop(self, worker: _Worker) -> None:
+        while (work := self._take(worker)) is not None:
+            if isinstance(work, Encode):
+                self._encode(worker, work)
+            else:
+                self._score(worker, work)
+
+    def _take(self, worker: _Worker) -> Work | None:
+        """The next work, as soon as there is some; None: the thread has to end."""
+        while True:
+            with self._lock:
+                worker.work = None
+                if self._closed or worker.retired:
+                    self._leave(worker)
+                    return None
+                work = self._scheduler.next(self._clock.now())
+                done = self._scheduler.take_complete()
+                if work is not None:
+                    worker.work = work
+                    worker.stop = StopSignal()
+                elif not done:
+                    self._work.wait()
+            self._settle(done)
+            if work is not None:
+                return work
+
+    def _leave(self, worker: _Worker) -> None:
+        self._alive.discard(worker)
+        self._hung.discard(worker)
+        if worker.retired and not self._closed and len(self._alive) < self._scheduler.workers:
+            # a hang has ended, so there is room again
+            self._hire()
+
+    def _bury(self, worker: _Worker) -> None:
+        with self._lock:
+            now = self._clock.now()
+            work, worker.work = worker.work, None
+            if not worker.retired:
+                self._write_off(work, now)
+            worker.retired = True
+            done = self._scheduler.take_complete()
+            self._leave(worker)
+            abandoned = len(self._hung)
+        self._settle(done)
+        self._emit(WorkerReplaced(cause="died", abandoned=abandoned))
+
+    # -- the work itself --------------------------------------------------------------------------------
+
+    def _encode(self, worker: _Worker, work: Encode) -> None:
+        job, tokenizer = work.job, self._model.tokenizer
+        error: Exception | None = None
+        pairs: Sequence[tuple[Pair, ...]] = ()
+        try:
+            assert tokenizer is not None
+            pairs = tokenizer.encode(
+                job.query, work.texts, max_tokens=job.max_tokens, max_chunks=job.max_chunks
+            )
+            if len(pairs) != len(work.texts) or not all(pairs):
+                raise BackendError("the tokenizer did not answer every text")
+        except Exception as raised:  # noqa: BLE001 - the scorer's boundary: costs relevance only
+            error = raised
+        with self._lock:
+            if worker.retired:
+                return
+            now = self._clock.now()
+            if error is None:
+                self._scheduler.encoded(work, pairs, now)
+            else:
+                self._scheduler.encode_failed(work, now)
+            done = self._scheduler.take_complete()
+            self._work.notify_all()
+        self._settle(done)
+        if error is not None:
+            name = type(error).__name__
+            self._emit_run("failed", len(work.texts), 0, 0, now - work.started, work.predicted, name)
+
+    def _score(self, worker: _Worker, run: Run) -> None:
+        error: Exception | None = None
+        logits: Sequence[float] = ()
+        try:
+            answer = self._model.scorer.score([item.pair for item in run.items], worker.stop)
+            logits = [float(value) for value in answer]
+            if len(logits) != len(run.items):
+                raise BackendError(f"the scorer gave {len(logits)} scores for {len(run.items)} pairs")
+        except Exception as raised:  # noqa: BLE001 - the scorer's boundary: costs relevance only
+            error = raised
+        changed = False
+        with self._lock:
+            if worker.retired:
+                return
+            now = self._clock.now()
+            if worker.stop.stopped:
+                self._scheduler.interrupted(run, now)
+            elif error is None:
+                changed = self._scheduler.scored(run, logits, now)
+            elif isinstance(error, OutOfMemory):
+                changed = self._scheduler.out_of_memory(run, now)
+                self._work.notify_all()
+            else:
+                self._scheduler.failed(run, now)
+            done = self._scheduler.take_complete()
+            limits = self._scheduler.pairs_limit, self._scheduler.tokens_limit
+        self._settle(done)
+        self._emit_run(
+            "dropped" if worker.stop.stopped else "scored" if error is None else "failed",
+            len(run.items),
+            run.tokens,
+            run.padded_tokens,
+            now - run.started,
+            run.predicted,
+            None if error is None or worker.stop.stopped else type(error).__name__,
+        )
+        if changed:
+            self._emit(BatchLimitChanged(max_pairs=limits[0], max_tokens=limits[1]))
+
+    def _write_off(self, work: Work | None, now: float) -> None:
+        if isinstance(work, Run):
+            self._scheduler.failed(work, now)
+        elif work is not None:
+            self._scheduler.encode_failed(work, now)
+        else:
+            # it died while choosing: the queue itself cannot be trusted, and would kill the next one too
+            for job in self._scheduler.jobs():
+                job.fail_all()
+
+    # -- small steps ------------------------------------------------------------------------------------
+
+    def _close(self, job: Job, now: float) -> list[StopSignal]:
+        """Under the lock; what it returns is to be stopped outside of it."""
+        useless = self._scheduler.close(job, now)
+        return [worker.stop for worker in self._alive if worker.work in useless]
+
+    def _stop(self, stops: Iterable[StopSignal]) -> None:
+        for stop in stops:
+            stop.fire()
+
+    def _settle(self, jobs: Iterable[Job]) -> None:
+        for job in jobs:
+            settle(job)
+
+    def _emit_run(
+        self,
+        result: RunResult,
+        pairs: int,
+        tokens: int,
+        padded_tokens: int,
+        seconds: float,
+        predicted: float,
+        error: str | None,
+    ) -> None:
+        self._emit(
+            RunEnded(
+                result=result,
+                pairs=pairs,
+                tokens=tokens,
+                padded_tokens=padded_tokens,
+                seconds=seconds,
+                predicted_seconds=predicted,
+                model=self._model.scorer.traits.model,
+                error=error,
+            )
+        )

@@ -1,0 +1,526 @@
+"""The reranker: checks a request, asks the gate, waits, and orders. Where the library fails open."""
+
+import asyncio
+import hashlib
+import itertools
+import logging
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from rerankd.circuit import Circuit
+from rerankd.core import gate
+from rerankd.core.answer import Ranking, compare, ranked
+from rerankd.core.breaker import BreakerPolicy, Permit, Verdict
+from rerankd.core.conclusion import Conclusion
+from rerankd.core.deadline import Deadline
+from rerankd.core.estimate import EstimatePolicy
+from rerankd.core.events import Event, ModelChanged, Settled, Timings
+from rerankd.core.flag import Flag, Mode
+from rerankd.core.job import Job
+from rerankd.core.ports import Clock, FlagSource, Model, Observer
+from rerankd.core.request import Request, RerankPolicy, read_request
+from rerankd.core.scheduler import BatchPolicy
+from rerankd.core.status import Status
+from rerankd.core.types import LongText, OnDeadline, Outcome, Reason
+from rerankd.engine.clock import SystemClock
+from rerankd.engine.engine import Engine
+from rerankd.engine.fork import after_fork_in_child
+from rerankd.engine.ticket import Ticket, wait, wait_async
+from rerankd.engine.watch import WatchPolicy
+from rerankd.errors import BackendError
+from rerankd.switch import Switch
+
+__all__ = ["Reranker"]
+
+_log = logging.getLogger(__name__)
+
+
+class _Unset:
+    """Tells "left out" from None, which means no limit."""
+
+    def __repr__(self) -> str:
+        return "<the policy's>"
+
+
+UNSET = _Unset()
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    """A request on its way to its answer."""
+
+    number: int
+    request: Request
+    arrived: float
+    deadline: Deadline
+    wakes: float
+    """When the caller stops waiting: the deadline less a small guard."""
+    draw: float
+    rate_limited: bool
+    shadow: bool = False
+    permit: Permit | None = None
+    ticket: Ticket | None = None
+
+
+class Reranker:
+    """Reorders candidates within a budget. Thread-safe; works on any event loop, and after `fork`.
+
+    Use it as a context manager, sync or async: entering loads the model, leaving ends its threads. Whatever
+    the model does, `rerank` and `arerank` return in time; only a wrong argument raises.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Model],
+        *,
+        name: str,
+        policy: RerankPolicy | None = None,
+        breaker: BreakerPolicy | None = None,
+        batch: BatchPolicy | None = None,
+        estimate: EstimatePolicy | None = None,
+        watch: WatchPolicy | None = None,
+        flag: FlagSource | Flag | None = None,
+        flag_poll_ms: float = 500.0,
+        retry_ms: float = 1_000.0,
+        retry_max_ms: float = 60_000.0,
+        clock: Clock | None = None,
+        observers: Sequence[Observer] = (),
+        wait: bool = True,
+        require_model: bool = False,
+    ) -> None:
+        """`load` is called on a thread of its own, again after each failure; `name` is the id until then.
+
+        `wait`: entering the context waits for the first attempt to load; else answers fall open until then.
+        `require_model`: entering raises `BackendError` when that attempt fails.
+        """
+        self.policy = policy or RerankPolicy()
+        self._name = name
+        self._clock: Clock = clock or SystemClock()
+        self._observers = tuple(observers)
+        self._wait = wait
+        self._require_model = require_model
+        self._numbers = itertools.count(1)
+        self._random = random.Random()
+        self._engine = Engine(
+            load,
+            name=name,
+            batch=batch or BatchPolicy(),
+            estimate=estimate or EstimatePolicy(),
+            watch=watch or WatchPolicy(),
+            clock=self._clock,
+            emit=self._hear,
+            retry_ms=retry_ms,
+            retry_max_ms=retry_max_ms,
+        )
+        self._circuit = Circuit(
+            breaker or BreakerPolicy(),
+            clock=self._clock,
+            emit=self._emit,
+            name=self._model_name,
+            probe=self._engine.probe,
+            call_at=self._engine.call_at,
+        )
+        self._switch = Switch(flag or Flag(), poll_seconds=flag_poll_ms / 1000, emit=self._emit)
+        after_fork_in_child(self._forked)
+
+    def _forked(self) -> None:
+        # threads and locks of the parent are of no use here, and its random numbers would repeat
+        self._random = random.Random()
+        self._circuit.reset(remote=False)
+        self._switch.reset()
+        self._engine.forked()
+
+    # -- life -------------------------------------------------------------------------------------------
+
+    def start(self) -> Self:
+        """Begin to load the model; returns at once."""
+        self._engine.start()
+        self._switch.now()
+        return self
+
+    def __enter__(self) -> Self:
+        loader = self.start()._engine.start()
+        if self._wait or self._require_model:
+            wait(loader.tried, float("inf"))
+        return self._check_required()
+
+    async def __aenter__(self) -> Self:
+        loader = self.start()._engine.start()
+        if self._wait or self._require_model:
+            await wait_async(loader.tried, float("inf"))
+        return self._check_required()
+
+    def _check_required(self) -> Self:
+        if self._require_model and self._engine.state() != "ready":
+            reason = self._engine.error or "the model is not available"
+            self.close()
+            raise BackendError(reason)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # joining threads takes a moment, which is not the event loop's to spend
+        await asyncio.get_running_loop().run_in_executor(None, self.close)
+
+    def wait_ready(self, timeout_s: float | None = None) -> bool:
+        """Block until the first attempt to load has ended, or the time is over; can it score?"""
+        wait(self._engine.start().tried, float("inf") if timeout_s is None else timeout_s)
+        return self._engine.state() == "ready"
+
+    def close(self) -> None:
+        """End the threads and free the model. Whoever still waits is answered. Later calls fall open."""
+        self._switch.close()
+        self._engine.close()
+
+    # -- reranking --------------------------------------------------------------------------------------
+
+    def rerank(
+        self,
+        query: str,
+        candidates: Iterable[Any],
+        *,
+        budget_ms: float | _Unset | None = UNSET,
+        top_k: int | None = None,
+        min_score: float | None = None,
+        on_deadline: OnDeadline | None = None,
+        long_text: LongText | None = None,
+        text: Callable[[Any], str] | None = None,
+        flag_key: str | None = None,
+        rate_limited: bool = False,
+    ) -> Ranking:
+        """Reorder candidates, best first, within `budget_ms` milliseconds from now.
+
+        `query`: not empty. `candidates`: strings, objects or rows in retrieval order; `text` takes the text
+        out of one, else its `text` is used. `budget_ms`: left out, the policy's (250); None, no limit.
+        `top_k`: how many to return; None, all. `min_score`: drop scored candidates below it, from 0 to 1.
+        `on_deadline="retrieval"`: all scored or the retrieval order. `long_text`: `truncate`, `chunk`, `fit`.
+        `flag_key`: requests with the same key fall on the same side of the flag's percentage.
+        `rate_limited`: the edge refused this caller the scorer; answer in retrieval order.
+
+        Raises `InvalidRequest`, before anything is queued, naming the argument. Nothing else.
+        """
+        call = self._receive(
+            query,
+            candidates,
+            budget_ms,
+            top_k,
+            min_score,
+            on_deadline,
+            long_text,
+            text,
+            flag_key,
+            rate_limited,
+        )
+        if self._reloading(call):
+            wait(self._engine.start().tried, call.wakes - self._clock.now())
+        answer = self._fail_open(call, self._admit)
+        if answer is not None:
+            return answer
+        assert call.ticket is not None
+        try:
+            wait(call.ticket.done, call.wakes - self._clock.now())
+        except BaseException:
+            self._abandon(call)
+            raise
+        return self._fail_open(call, self._settle) or self._skip(call, Reason.MODEL_ERROR)
+
+    async def arerank(
+        self,
+        query: str,
+        candidates: Iterable[Any],
+        *,
+        budget_ms: float | _Unset | None = UNSET,
+        top_k: int | None = None,
+        min_score: float | None = None,
+        on_deadline: OnDeadline | None = None,
+        long_text: LongText | None = None,
+        text: Callable[[Any], str] | None = None,
+        flag_key: str | None = None,
+        rate_limited: bool = False,
+    ) -> Ranking:
+        """`rerank` for the running event loop, which it never blocks. Cancelling it drops its work."""
+        call = self._receive(
+            query,
+            candidates,
+            budget_ms,
+            top_k,
+            min_score,
+            on_deadline,
+            long_text,
+            text,
+            flag_key,
+            rate_limited,
+        )
+        if self._reloading(call):
+            await wait_async(self._engine.start().tried, call.wakes - self._clock.now())
+        answer = self._fail_open(call, self._admit)
+        if answer is not None:
+            return answer
+        assert call.ticket is not None
+        try:
+            await wait_async(call.ticket.done, call.wakes - self._clock.now())
+        except BaseException:
+            self._abandon(call)
+            raise
+        return self._fail_open(call, self._settle) or self._skip(call, Reason.MODEL_ERROR)
+
+    def score(self, query: str, texts: Iterable[str]) -> list[float]:
+        """Just the scores, in the order of the texts, without a limit of time.
+
+        Raises `InvalidRequest` for wrong arguments and `BackendError` when not every text could be scored.
+        """
+        return _scores(self.rerank(query, texts, budget_ms=None))
+
+    async def ascore(self, query: str, texts: Iterable[str]) -> list[float]:
+        """`score` for the running event loop."""
+        return _scores(await self.arerank(query, texts, budget_ms=None))
+
+    # -- the flag and the status ------------------------------------------------------------------------
+
+    def set_flag(self, flag: Flag) -> None:
+        """Change the in-process flag. Raises `ConfigError` when a file or a provider owns it."""
+        self._switch.set(flag)
+
+    def status(self) -> Status:
+        """How it is doing now."""
+        engine = self._engine
+        state, flag = engine.state(), self._switch.now()
+        workers, model = engine.workers, engine.model
+        waiting, alive, busy, hung = workers.counts() if workers is not None else (0, 0, 0, 0)
+        return Status(
+            model=self._model_name(),
+            device=None if model is None else model.scorer.traits.device,
+            model_state=state,
+            error=engine.error,
+            load_seconds=engine.load_seconds,
+            circuit=self._circuit.state,
+            queue_pairs=waiting,
+            workers=alive,
+            busy=busy,
+            hung=hung,
+            flag=flag,
+            flag_source=self._switch.source,
+            enabled=state == "ready" and flag.mode is not Mode.OFF and flag.percent > 0,
+        )
+
+    # -- a request's way --------------------------------------------------------------------------------
+
+    def _receive(
+        self,
+        query: str,
+        candidates: Iterable[Any],
+        budget_ms: float | _Unset | None,
+        top_k: int | None,
+        min_score: float | None,
+        on_deadline: OnDeadline | None,
+        long_text: LongText | None,
+        text: Callable[[Any], str] | None,
+        flag_key: str | None,
+        rate_limited: bool,
+    ) -> _Call:
+        """Turn the budget into a deadline, once, and check the arguments."""
+        arrived = self._clock.now()
+        request = read_request(
+            self.policy,
+            query,
+            candidates,
+            budget_ms=self.policy.budget_ms if isinstance(budget_ms, _Unset) else budget_ms,
+            top_k=top_k,
+            min_score=min_score,
+            on_deadline=on_deadline,
+            long_text=long_text,
+            text=text,
+        )
+        deadline = Deadline.after(arrived, request.budget_ms)
+        return _Call(
+            number=next(self._numbers),
+            request=request,
+            arrived=arrived,
+            deadline=deadline,
+            wakes=deadline.at - self.policy.guard(request.budget_ms),
+            draw=self._random.random() * 100 if flag_key is None else _draw(flag_key),
+            rate_limited=rate_limited,
+        )
+
+    def _reloading(self, call: _Call) -> bool:
+        """Whether a caller without a limit finds itself in a forked child that has yet to load its model."""
+        forked = self._engine.generation > 0 and self._wait
+        return forked and call.request.budget_ms is None and self._engine.state() == "loading"
+
+    def _fail_open(self, call: _Call, step: Callable[[_Call], Ranking | None]) -> Ranking | None:
+        try:
+            return step(call)
+        except Exception as error:  # noqa: BLE001 - the fail-open boundary: a bug of ours costs relevance only
+            # no traceback: its message could quote a text
+            _log.error("request %d falls open: %s %s", call.number, type(error).__name__, _place(error))
+            self._abandon(call)
+            return self._skip(call, Reason.MODEL_ERROR)
+
+    def _admit(self, call: _Call) -> Ranking | None:
+        """The answer where it is known at once; None: wait for the ticket."""
+        request = call.request
+        if not request.candidates:
+            return self._answer(call, _nothing(Outcome.RERANKED, None, 0))
+        decision = self._circuit.decide(
+            flag=self._switch.now(),
+            draw=call.draw,
+            model=self._engine.state(),
+            rate_limited=call.rate_limited,
+        )
+        call.shadow = decision.shadow
+        if isinstance(decision, gate.Skip):
+            return self._skip(call, decision.reason)
+        call.permit = decision.permit
+        model = self._engine.model
+        if model is None:
+            return self._refuse(call, Reason.MODEL_UNAVAILABLE)
+        job = Job(
+            call.number,
+            request.query,
+            [candidate.text for candidate in request.candidates],
+            arrived=call.arrived,
+            deadline=call.wakes,
+            head=request.head,
+            max_tokens=model.max_tokens,
+            max_chunks=self.policy.max_chunks if request.long_text == "chunk" else 1,
+        )
+        floor = self.policy.fit_floor_tokens if request.long_text == "fit" else None
+        ticket = self._engine.submit(job, floor)
+        if isinstance(ticket, Reason):
+            return self._refuse(call, ticket)
+        call.ticket = ticket
+        return None
+
+    def _settle(self, call: _Call) -> Ranking:
+        """The answer when the job is complete, or its caller's time is over."""
+        assert call.ticket is not None
+        conclusion = self._engine.conclude(call.ticket, call.request.on_deadline)
+        self._end_permit(call, conclusion.verdict)
+        return self._answer(call, conclusion)
+
+    def _refuse(self, call: _Call, reason: Reason) -> Ranking:
+        self._end_permit(call, Verdict.UNJUDGED)
+        return self._skip(call, reason)
+
+    def _skip(self, call: _Call, reason: Reason) -> Ranking:
+        return self._answer(call, _nothing(Outcome.SKIPPED, reason, len(call.request.candidates)))
+
+    def _abandon(self, call: _Call) -> None:
+        """Its caller was cancelled, or a step failed: drop its work, judge nothing."""
+        if call.ticket is not None:
+            self._engine.conclude(call.ticket, call.request.on_deadline)
+        self._end_permit(call, Verdict.UNJUDGED)
+
+    def _answer(self, call: _Call, conclusion: Conclusion) -> Ranking:
+        began = self._clock.now()
+        request, model = call.request, self._engine.model
+        shadow = None
+        if call.shadow:
+            shadow = compare(conclusion, request.top_k, (began - call.arrived) * 1000)
+            conclusion = _nothing(Outcome.SKIPPED, Reason.SHADOW, len(request.candidates))
+        activation = "sigmoid" if model is None else model.scorer.traits.activation
+        candidates = ranked(request, conclusion.logits, activation)
+        now = self._clock.now()
+        answer = Ranking(
+            candidates=candidates,
+            outcome=conclusion.outcome,
+            reason=conclusion.reason,
+            depth=conclusion.depth,
+            candidates_total=len(request.candidates),
+            elapsed_ms=(now - call.arrived) * 1000,
+            timings=_timings(call, began, now),
+            model=self._model_name(),
+        )
+        self._emit(
+            Settled(
+                request=call.number,
+                outcome=answer.outcome,
+                reason=answer.reason,
+                depth=answer.depth,
+                candidates=answer.candidates_total,
+                budget_ms=request.budget_ms,
+                elapsed_ms=answer.elapsed_ms,
+                timings=answer.timings,
+                model=answer.model,
+                shadow=shadow,
+            )
+        )
+        return answer
+
+    def _model_name(self) -> str:
+        model = self._engine.model
+        return self._name if model is None else model.scorer.traits.model
+
+    def _end_permit(self, call: _Call, verdict: Verdict) -> None:
+        if call.permit is not None:
+            self._circuit.end(call.permit, verdict)
+
+    # -- events -----------------------------------------------------------------------------------------
+
+    def _hear(self, event: Event) -> None:
+        """What the engine tells."""
+        if isinstance(event, ModelChanged) and event.state == "ready" and self._engine.model is not None:
+            self._circuit.reset(remote=not self._engine.model.scorer.traits.local)
+        self._emit(event)
+
+    def _emit(self, event: Event) -> None:
+        for observer in self._observers:
+            try:
+                observer.on(event)
+            except Exception as error:  # noqa: BLE001 - the observers' boundary: watching must not break
+                _log.warning(
+                    "observer %s failed on %s: %s",
+                    type(observer).__name__,
+                    type(event).__name__,
+                    type(error).__name__,
+                )
+
+
+def _nothing(outcome: Outcome, reason: Reason | None, count: int) -> Conclusion:
+    return Conclusion((None,) * count, outcome, reason, 0, Verdict.UNJUDGED)
+
+
+def _timings(call: _Call, began: float, now: float) -> Timings:
+    order = (now - began) * 1000
+    if call.ticket is None:
+        return Timings(order=order)
+    job = call.ticket.job
+    first = began if job.first_work is None else job.first_work
+    return Timings(
+        queue=(first - call.arrived) * 1000,
+        tokenize=job.spent("tokenize", began) * 1000,
+        inference=job.spent("inference", began) * 1000,
+        order=order,
+    )
+
+
+def _scores(ranking: Ranking) -> list[float]:
+    if ranking.outcome is not Outcome.RERANKED:
+        raise BackendError(
+            f"only {ranking.depth} of {ranking.candidates_total} were scored: {ranking.reason}"
+        )
+    by_position = sorted(ranking, key=lambda candidate: candidate.retrieval_rank)
+    return [candidate.score for candidate in by_position if candidate.score is not None]
+
+
+def _draw(key: str) -> float:
+    """The same number from [0, 100) for the same key, on every replica."""
+    digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest) / 2**64 * 100
+
+
+def _place(error: BaseException) -> str:
+    """Where it was raised."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else f"in {trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}"
