@@ -90,11 +90,13 @@ class Reranker:
         observers: Sequence[Observer] = (),
         wait: bool = True,
         require_model: bool = False,
+        engine: Callable[..., Engine] = Engine,
     ) -> None:
         """`load` is called on a thread of its own, again after each failure; `name` is the id until then.
 
         `wait`: entering the context waits for the first attempt to load; else answers fall open until then.
-        `require_model`: entering raises `BackendError` when that attempt fails.
+        `require_model`: entering raises `BackendError` when that attempt fails. `engine`: what runs the jobs;
+        the simulation puts one of virtual time here.
         """
         self.policy = policy or RerankPolicy()
         self._name = name
@@ -104,7 +106,7 @@ class Reranker:
         self._require_model = require_model
         self._numbers = itertools.count(1)
         self._random = random.Random()
-        self._engine = Engine(
+        self._engine = engine(
             load,
             name=name,
             batch=batch or BatchPolicy(),
