@@ -1,0 +1,1 @@
+"""Measurements. Imported by nothing; run through the Makefile."""

@@ -1,0 +1,1 @@
+"""rerankd beside other rerankers: one interleaved run on the same model file. See README.md here."""

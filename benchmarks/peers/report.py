@@ -1,0 +1,142 @@
+"""The run as a table for people and as JSON."""
+
+from dataclasses import asdict, dataclass
+from statistics import median, quantiles
+from typing import Any
+
+from benchmarks.peers.contenders import OURS
+from benchmarks.peers.turn import Turn
+from benchmarks.peers.workloads import Workload, token_summary
+
+__all__ = ["TARGETS", "Row", "as_json", "markdown", "rows", "verdicts"]
+
+TARGETS = {
+    ("mixed", "flashrank"): 4.0,
+    ("mixed", "fastembed"): 4.0,
+    ("mixed", "sentence-transformers"): 4.5,
+    ("equal-55", "flashrank"): 1.4,
+    ("equal-20", "flashrank"): 1.0,
+}
+"""How many times a peer's pairs a second ours should be at least, the peer as it comes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    workload: str
+    contender: str
+    median_ms: float
+    p10_ms: float
+    p90_ms: float
+    pairs_per_second: float
+    ratio: float
+    """Our pairs a second as a multiple of this contender's."""
+    cpu_ms: float
+    """Median processor time, all threads together."""
+    disturbed: float
+    """The largest share of the machine that other programs took during a turn that counts."""
+    largest_logit_difference: float
+    """To rerankd's scores, over the whole run: shows that the same work was done."""
+    same_top_8: float
+    """Share of the best eight candidates that rerankd has among its best eight as well."""
+
+
+def rows(workload: Workload, turns: dict[str, list[Turn]]) -> list[Row]:
+    """A row a contender, from its turns with the same requests."""
+    baseline = OURS if OURS in turns else next(iter(turns))
+    ours = median(turn.ms for turn in turns[baseline])
+    reference = [turn.logits for turn in turns[baseline]]
+    found = []
+    for name, taken in turns.items():
+        logits = [turn.logits for turn in taken]
+        times = [turn.ms for turn in taken]
+        middle = median(times)
+        tenths = quantiles(times, n=10, method="inclusive")
+        found.append(
+            Row(
+                workload=workload.name,
+                contender=name,
+                median_ms=middle,
+                p10_ms=tenths[0],
+                p90_ms=tenths[-1],
+                pairs_per_second=len(workload.words) / middle * 1e3,
+                ratio=middle / ours,
+                cpu_ms=median(turn.cpu_ms for turn in taken),
+                disturbed=max(turn.others for turn in taken),
+                largest_logit_difference=max(
+                    abs(a - b)
+                    for one, other in zip(logits, reference, strict=True)
+                    for a, b in zip(one, other, strict=True)
+                ),
+                same_top_8=_overlap(logits, reference),
+            )
+        )
+    return found
+
+
+def verdicts(found: list[Row]) -> list[dict[str, Any]]:
+    """Each figure that the project wants to reach, and what was measured."""
+    return [
+        {
+            "workload": row.workload,
+            "contender": row.contender,
+            "ratio": round(row.ratio, 2),
+            "target": TARGETS[row.workload, row.contender],
+            "reached": row.ratio >= TARGETS[row.workload, row.contender],
+        }
+        for row in found
+        if (row.workload, row.contender) in TARGETS
+    ]
+
+
+def markdown(
+    workloads: list[Workload], found: list[Row], settings: dict[str, str], machine: dict[str, Any]
+) -> str:
+    """The whole report, one table a workload."""
+    lines = [f"- {key}: {value}" for key, value in machine.items()]
+    columns = ["median ms", "p10-p90", "pairs/s", "ours is ... times as fast", "CPU ms", "other load"]
+    columns += ["max Δ logit", "same top 8"]
+    for workload in workloads:
+        lines += ["", f"### {workload.title} ({token_summary(workload)})", "", f"| | {' | '.join(columns)} |"]
+        lines += [f"|---|{'---:|' * len(columns)}"]
+        lines += [_line(row) for row in found if row.workload == workload.name]
+    lines += ["", "### Settings", ""] + [f"- {name}: {text}" for name, text in settings.items()]
+    lines += ["", "### Figures to reach", ""]
+    lines += [
+        f"- {'reached' if verdict['reached'] else 'MISSED'}: {verdict['workload']}, {verdict['contender']}: "
+        f"{verdict['ratio']:.2f} (at least {verdict['target']})"
+        for verdict in verdicts(found)
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _line(row: Row) -> str:
+    cells = [
+        row.contender,
+        f"{row.median_ms:.0f}",
+        f"{row.p10_ms:.0f}-{row.p90_ms:.0f}",
+        f"{row.pairs_per_second:.0f}",
+        f"{row.ratio:.2f}",
+        f"{row.cpu_ms:.0f}",
+        f"{row.disturbed:.0%}",
+        f"{row.largest_logit_difference:.2f}",
+        f"{row.same_top_8:.0%}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def as_json(found: list[Row], settings: dict[str, str], machine: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "machine": machine,
+        "settings": settings,
+        "rows": [asdict(row) for row in found],
+        "figures": verdicts(found),
+    }
+
+
+def _overlap(some: list[list[float]], others: list[list[float]]) -> float:
+    shares = [len(_best(one) & _best(other)) / 8 for one, other in zip(some, others, strict=True)]
+    return sum(shares) / len(shares)
+
+
+def _best(logits: list[float]) -> set[int]:
+    return set(sorted(range(len(logits)), key=lambda place: -logits[place])[:8])
