@@ -2,7 +2,6 @@
 
 import logging
 import os
-import secrets
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +26,7 @@ class FileFlag:
     """
 
     name = "file"
+    immediate = False
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -67,7 +67,7 @@ def write_flag(path: Path, flag: Flag) -> None:
     the file where it cannot be written.
     """
     target = Path(os.path.realpath(path))
-    draft = target.with_name(f".{target.name}.{secrets.token_hex(6)}")
+    draft = target.with_name(f".{target.name}.{os.urandom(6).hex()}")
     try:
         try:
             _create(draft, flag_to_json(flag) + "\n", like=target)

@@ -11,6 +11,7 @@ class MemoryFlag:
     """A flag that code or the admin route sets. Any thread may read and set it."""
 
     name = "memory"
+    immediate = True
 
     def __init__(self, flag: Flag) -> None:
         self._flag = flag
@@ -25,6 +26,8 @@ class MemoryFlag:
 
 class FixedFlag:
     """A flag that nothing can change while the process runs, named after what fixed it."""
+
+    immediate = True
 
     def __init__(self, flag: Flag, *, name: str) -> None:
         self._flag = flag

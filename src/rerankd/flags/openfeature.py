@@ -35,6 +35,7 @@ class OpenFeatureFlag:
     """
 
     name = "openfeature"
+    immediate = False
 
     def __init__(self, key: str, *, provider: str = "") -> None:
         self.key = key
