@@ -36,19 +36,22 @@ class Circuit:
         name: Callable[[], str],
         probe: Probe,
         call_at: CallAt,
+        draw: Callable[[], float] = random.random,
     ) -> None:
+        """`draw` gives a number from [0, 1) for the jitter of the open time."""
         self._policy = policy
         self._clock = clock
         self._emit = emit
         self._name = name
         self._probe = probe
         self._call_at = call_at
+        self._draw = draw
         self.reset(remote=False)
 
     def reset(self, *, remote: bool) -> None:
         """Closed and without a memory: for a new scorer, or in a forked child."""
         self._lock = threading.Lock()
-        self._breaker = Breaker(self._policy, remote=remote, draw=random.Random().random)
+        self._breaker = Breaker(self._policy, remote=remote, draw=self._draw)
         self._told: CircuitState = "closed"
 
     @property

@@ -124,6 +124,7 @@ class Reranker:
             name=self._model_name,
             probe=self._engine.probe,
             call_at=self._engine.call_at,
+            draw=lambda: self._random.random(),
         )
         self._switch = Switch(flag or Flag(), poll_seconds=flag_poll_ms / 1000, emit=self._emit)
         after_fork_in_child(self._forked)

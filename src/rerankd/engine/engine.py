@@ -25,6 +25,11 @@ __all__ = ["Engine"]
 class Engine:
     """Runs jobs. Knows no flag and no circuit; nothing here blocks but `close`."""
 
+    # what has threads of its own: the simulation puts virtual ones here, and keeps every rule
+    timer_type: Callable[..., Timer] = Timer
+    loader_type: Callable[..., Loader] = Loader
+    workers_type: Callable[..., Workers] = Workers
+
     def __init__(
         self,
         load: Callable[[], Model],
@@ -56,7 +61,7 @@ class Engine:
     def _reset(self) -> None:
         self._start_lock = threading.Lock()
         self._loader: Loader | None = None
-        self._timer = Timer(self._clock, self._look)
+        self._timer = self.timer_type(self._clock, self._look)
         self._closed = False
         self.model: Model | None = None
         self.workers: Workers | None = None
@@ -77,7 +82,7 @@ class Engine:
         """Begin to load, unless that was done."""
         with self._start_lock:
             if self._loader is None:
-                self._loader = Loader(
+                self._loader = self.loader_type(
                     self._load,
                     clock=self._clock,
                     retry=self._retry_ms / 1000,
@@ -163,7 +168,7 @@ class Engine:
         self.model = model
         self.load_seconds = seconds
         self.error = None
-        self.workers = Workers(
+        self.workers = self.workers_type(
             model,
             scheduler,
             clock=self._clock,

@@ -44,6 +44,9 @@ class Loader:
         self.error: BaseException | None = None
         """Why the last attempt failed."""
         self._thread = threading.Thread(target=self._loop, name="rerankd-loader", daemon=True)
+        self._begin()
+
+    def _begin(self) -> None:
         self._thread.start()
 
     def close(self) -> None:
