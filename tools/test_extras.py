@@ -1,8 +1,8 @@
 """Builds the wheel and shows that it stands on its own: alone, and with each extra alone.
 
-Each environment is new and gets nothing but the wheel and one extra. Then `tests/extras/NAME.py` is run in it,
-in an empty folder, so that nothing can come from the checkout. The extras are read from pyproject.toml; a new
-one without a script of its own is an error.
+Each environment is new and gets nothing but the wheel and one extra. Then `tests/extras/NAME.py` is run in
+it, in an empty folder, so that nothing can come from the checkout. The extras are read from pyproject.toml;
+a new one without a script of its own is an error.
 """
 
 import argparse
@@ -84,7 +84,11 @@ def sdist_problems(sdist: Path) -> list[str]:
 def product_files() -> list[Path]:
     """What git keeps of the package; without git, what lies there."""
     listed = subprocess.run(
-        ["git", "ls-files", "--", "src/rerankd"], cwd=ROOT, capture_output=True, text=True, check=False
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", "src/rerankd"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if listed.returncode == 0 and listed.stdout:
         found = [ROOT / line for line in listed.stdout.splitlines()]
