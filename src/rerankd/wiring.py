@@ -1,14 +1,21 @@
 """Builds a reranker from settings: the only place that knows all concrete classes."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from rerankd.core.ports import Model, Observer
+from rerankd.errors import BackendError
 from rerankd.flags.choice import choose
+from rerankd.models.locate import name_of
+from rerankd.models.policy import ModelPolicy
 from rerankd.reranker import Reranker
 from rerankd.settings import Settings
 
-__all__ = ["build", "open_reranker"]
+__all__ = ["build", "load_model", "open_reranker"]
+
+_log = logging.getLogger(__name__)
 
 
 def open_reranker(
@@ -36,6 +43,41 @@ def open_reranker(
     return build(settings, observers=observers, wait=wait, require_model=require_model)
 
 
+def load_model(policy: ModelPolicy, data_dir: Path) -> Model:
+    """Find, verify and load the model, on the first of the wanted devices where that succeeds.
+
+    Raises `BackendError` saying what failed on the last of them, `ConfigError` for a name that cannot be a
+    model.
+    """
+    # heavy imports belong to the loader's thread, not to `import rerankd`
+    from rerankd.backends.cpu import int8_path
+    from rerankd.backends.devices import devices
+    from rerankd.backends.onnx import OnnxScorer
+    from rerankd.models.pairs import PairTokenizer
+    from rerankd.models.resolve import resolve
+
+    *others, last = devices(policy.device)
+    for device in (*others, last):
+        try:
+            files = resolve(policy, data_dir=data_dir, device=device.kind, int8=int8_path())
+            tokenizer = PairTokenizer(files.tokenizer, max_tokens=files.max_tokens)
+            scorer = OnnxScorer.load(
+                files.onnx,
+                model=files.model,
+                device=device,
+                batch_invariant=files.batch_invariant,
+                activation=files.activation,
+                pad_id=tokenizer.pad_id,
+            )
+        except BackendError as error:
+            if device == last:
+                raise
+            _log.warning("not on %s: %s", device, error)
+        else:
+            return Model(scorer=scorer, tokenizer=tokenizer, max_tokens=tokenizer.max_tokens)
+    raise AssertionError("there is always a last device")
+
+
 def build(
     settings: Settings,
     *,
@@ -45,16 +87,9 @@ def build(
 ) -> Reranker:
     """The reranker that the settings describe. Nothing is loaded before its context is entered."""
 
-    def load() -> Model:
-        # heavy imports belong to the loader's thread, not to `import rerankd`
-        from rerankd.backends.onnx import load_onnx
-        from rerankd.models.resolve import resolve
-
-        return load_onnx(resolve(settings.model, data_dir=settings.data_dir), settings.model.device)
-
     return Reranker(
-        load,
-        name=settings.model.model,
+        lambda: load_model(settings.model, settings.data_dir),
+        name=name_of(settings.model.model),
         policy=settings.rerank,
         breaker=settings.breaker,
         batch=settings.batch,

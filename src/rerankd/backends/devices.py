@@ -1,0 +1,69 @@
+"""Where a model may run: what was asked for, and what is there."""
+
+import ctypes
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from rerankd.errors import ConfigError
+
+__all__ = ["CPU", "Device", "devices"]
+
+_log = logging.getLogger(__name__)
+
+_NAME = re.compile(r"cpu|cuda(?::(\d{1,3}))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """`cpu`, or one CUDA device by its index."""
+
+    kind: Literal["cpu", "cuda"] = "cpu"
+    index: int = 0
+
+    def __str__(self) -> str:
+        return "cpu" if self.kind == "cpu" else f"cuda:{self.index}"
+
+
+CPU = Device()
+
+
+def devices(wanted: str, lacks: Callable[[Device], str] | None = None) -> tuple[Device, ...]:
+    """The devices to try, in this order, for `cpu`, `cuda`, `cuda:N` or nothing said.
+
+    The CPU is always the last: a missing GPU makes reranking slower, not impossible. Asked for by name, it is
+    warned about, with what is missing. `lacks` says what a device lacks, nothing when it is usable.
+    Raises `ConfigError` for any other name.
+    """
+    found = _NAME.fullmatch(wanted) if wanted else _NAME.fullmatch("cuda")
+    if found is None:
+        raise ConfigError(f"DEVICE: must be cpu, cuda, cuda:N or empty, got {wanted!r}")
+    if wanted == "cpu":
+        return (CPU,)
+    device = Device("cuda", int(found[1] or 0))
+    missing = (lacks or what_cuda_lacks)(device)
+    if not missing:
+        return (device, CPU)
+    if wanted:
+        _log.warning("%s was asked for, but %s: running on the CPU", wanted, missing)
+    return (CPU,)
+
+
+def what_cuda_lacks(device: Device) -> str:
+    """What stands between ONNX Runtime and a CUDA device, in words; nothing when it is usable."""
+    import onnxruntime  # type: ignore[import-untyped]
+
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        return "onnxruntime-gpu is not installed (in the place of onnxruntime)"
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return "the NVIDIA driver is missing (libcuda.so.1)"
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return "the NVIDIA driver sees no device"
+    if device.index >= count.value:
+        return f"the NVIDIA driver sees {count.value} device(s), so there is no {device}"
+    return ""
