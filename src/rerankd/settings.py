@@ -240,7 +240,9 @@ def _flat(tree: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, Any]]
             yield from ((f"{key}.{each.name}", getattr(value, each.name)) for each in fields(value))
         elif isinstance(value, Mapping):
             yield from ((f"{key}.{inner}", entry) for inner, entry in value.items())
-        elif key in sections and value is not None:
+        elif key in sections:
+            if value is None:
+                continue
             raise ConfigError(f"{where}{key}: must be a table of settings, got {type(value).__name__}")
         else:
             yield key, value
