@@ -11,7 +11,7 @@ from rerankd.core.flag import Flag, Mode
 from rerankd.core.types import Outcome, Reason
 from rerankd.errors import BackendError, ConfigError, InvalidRequest, RerankdError
 from rerankd.reranker import Reranker
-from rerankd.wiring import open_reranker as open  # noqa: A004 - reads as rerankd.open()
+from rerankd.wiring import open_reranker as open
 
 __all__ = [
     "BackendError",
@@ -23,7 +23,7 @@ __all__ = [
     "RankedCandidate",
     "Ranking",
     "Reason",
-    "Reranker",
     "RerankdError",
+    "Reranker",
     "open",
 ]
