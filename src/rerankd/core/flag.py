@@ -9,6 +9,8 @@ __all__ = ["Flag", "Mode"]
 
 
 class Mode(StrEnum):
+    """What the switch does to a request."""
+
     ON = "on"
     OFF = "off"
     SHADOW = "shadow"
