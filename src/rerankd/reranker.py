@@ -4,8 +4,10 @@ import asyncio
 import hashlib
 import itertools
 import logging
+import math
 import random
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -31,11 +33,16 @@ from rerankd.engine.fork import after_fork_in_child
 from rerankd.engine.ticket import Ticket, wait, wait_async
 from rerankd.engine.watch import WatchPolicy
 from rerankd.errors import BackendError
+from rerankd.flags.memory import MemoryFlag
 from rerankd.switch import Switch
 
 __all__ = ["Reranker"]
 
 _log = logging.getLogger(__name__)
+
+
+_FLAG_SECONDS = 1.0
+"""How long entering the context waits for the flag's source; after that the initial flag holds for now."""
 
 
 class _Unset:
@@ -82,7 +89,8 @@ class Reranker:
         batch: BatchPolicy | None = None,
         estimate: EstimatePolicy | None = None,
         watch: WatchPolicy | None = None,
-        flag: FlagSource | Flag | None = None,
+        flag: FlagSource | None = None,
+        initial_flag: Flag | None = None,
         flag_poll_ms: float = 500.0,
         retry_ms: float = 1_000.0,
         retry_max_ms: float = 60_000.0,
@@ -126,7 +134,13 @@ class Reranker:
             call_at=self._engine.call_at,
             draw=lambda: self._random.random(),
         )
-        self._switch = Switch(flag or Flag(), poll_seconds=flag_poll_ms / 1000, emit=self._emit)
+        initial = initial_flag or Flag()
+        self._switch = Switch(
+            flag or MemoryFlag(initial),
+            initial=initial,
+            poll_seconds=flag_poll_ms / 1000,
+            emit=self._emit,
+        )
         after_fork_in_child(self._forked)
 
     def _forked(self) -> None:
@@ -141,20 +155,26 @@ class Reranker:
     def start(self) -> Self:
         """Begin to load the model; returns at once."""
         self._engine.start()
-        self._switch.now()
+        self._switch.start()
         return self
 
     def __enter__(self) -> Self:
-        loader = self.start()._engine.start()
-        if self._wait or self._require_model:
-            wait(loader.tried, float("inf"))
+        for done, seconds in self._awaited():
+            wait(done, seconds)
         return self._check_required()
 
     async def __aenter__(self) -> Self:
-        loader = self.start()._engine.start()
-        if self._wait or self._require_model:
-            await wait_async(loader.tried, float("inf"))
+        for done, seconds in self._awaited():
+            await wait_async(done, seconds)
         return self._check_required()
+
+    def _awaited(self) -> list[tuple[Future[None], float]]:
+        """What entering the context waits for, and how many seconds at most."""
+        loader, poller = self._engine.start(), self._switch.start()
+        awaited = [] if poller is None else [(poller.asked, _FLAG_SECONDS)]
+        if self._wait or self._require_model:
+            awaited.append((loader.tried, math.inf))
+        return awaited
 
     def _check_required(self) -> Self:
         if self._require_model and self._engine.state() != "ready":
@@ -176,7 +196,7 @@ class Reranker:
 
     def wait_ready(self, timeout_s: float | None = None) -> bool:
         """Block until the first attempt to load has ended, or the time is over; can it score?"""
-        wait(self._engine.start().tried, float("inf") if timeout_s is None else timeout_s)
+        wait(self._engine.start().tried, math.inf if timeout_s is None else timeout_s)
         return self._engine.state() == "ready"
 
     def close(self) -> None:

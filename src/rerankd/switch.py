@@ -1,7 +1,8 @@
 """The flag as it is known now: asked for at once where that is free, else polled off the request path."""
 
+import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from rerankd.core.events import Event, FlagChanged
 from rerankd.core.flag import Flag
@@ -11,21 +12,24 @@ from rerankd.errors import ConfigError
 
 __all__ = ["Switch"]
 
+_log = logging.getLogger(__name__)
+
 
 class Switch:
     """Keeps the last known flag; a source that cannot say leaves it in force."""
 
     def __init__(
-        self, source: FlagSource | Flag, *, poll_seconds: float, emit: Callable[[Event], None]
+        self, source: FlagSource, *, initial: Flag, poll_seconds: float, emit: Callable[[Event], None]
     ) -> None:
-        """A bare flag is kept in here, and can be changed with `set`."""
-        self._source: FlagSource = _Held(source) if isinstance(source, Flag) else source
+        """`initial` holds until the source has spoken."""
+        self._source = source
         self._poll_seconds = poll_seconds
         self._emit = emit
-        self._flag = Flag()
+        self._flag = initial
         self._closed = False
         self.reset()
-        self._read()
+        if source.immediate:
+            self._read()
 
     def reset(self) -> None:
         """In a forked child the polling thread is gone; the next use starts it again."""
@@ -36,14 +40,21 @@ class Switch:
     def source(self) -> str:
         return self._source.name
 
+    def start(self) -> Poller | None:
+        """Begin to poll a source that has to be; None: this one is asked each time."""
+        if self._source.immediate:
+            return None
+        with self._lock:
+            if self._poller is None and not self._closed:
+                self._poller = Poller(self._read, self._poll_seconds)
+            return self._poller
+
     def now(self) -> Flag:
         """The flag in force."""
         if self._source.immediate:
             self._read()
         elif self._poller is None:
-            with self._lock:
-                if self._poller is None and not self._closed:
-                    self._poller = Poller(self._read, self._poll_seconds)
+            self.start()
         return self._flag
 
     def set(self, flag: Flag) -> None:
@@ -58,25 +69,17 @@ class Switch:
             self._closed = True
             if self._poller is not None:
                 self._poller.close()
+        # a provider of feature flags has threads of its own; a file has nothing to close
+        close = getattr(self._source, "close", None)
+        if close is not None:
+            close()
 
     def _read(self) -> None:
-        flag = self._source.read({})
+        try:
+            flag = self._source.read({})
+        except Exception as error:  # noqa: BLE001 - a source's boundary: the last known flag stays in force
+            _log.warning("the flag's source %s failed: %s", self._source.name, type(error).__name__)
+            return
         if flag is not None and flag != self._flag:
             previous, self._flag = self._flag, flag
             self._emit(FlagChanged(flag=flag, previous=previous, source=self._source.name))
-
-
-class _Held:
-    """The flag where no source was given."""
-
-    name = "memory"
-    immediate = True
-
-    def __init__(self, flag: Flag) -> None:
-        self._flag = flag
-
-    def read(self, context: Mapping[str, str]) -> Flag | None:
-        return self._flag
-
-    def set(self, flag: Flag) -> None:
-        self._flag = flag

@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from rerankd.core.ports import Model, Observer
+from rerankd.engine.clock import SystemClock
 from rerankd.errors import BackendError
 from rerankd.flags.choice import choose
+from rerankd.logs import LogObserver
 from rerankd.models.locate import name_of
 from rerankd.models.policy import ModelPolicy
 from rerankd.reranker import Reranker
-from rerankd.settings import Settings
+from rerankd.settings import Settings, warn_unknown
 
 __all__ = ["build", "load_model", "open_reranker"]
 
@@ -35,7 +37,9 @@ def open_reranker(
 
     Raises `ConfigError` for a wrong setting, naming it.
     """
-    settings = settings or Settings.load()
+    if settings is None:
+        settings = Settings.load()
+        warn_unknown(settings)
     if model is not None:
         settings = replace(settings, model=replace(settings.model, model=model))
     if device is not None:
@@ -85,9 +89,13 @@ def build(
     wait: bool = True,
     require_model: bool = False,
 ) -> Reranker:
-    """The reranker that the settings describe. Nothing is loaded before its context is entered."""
+    """The reranker that the settings describe. Nothing is loaded before its context is entered.
 
-    return Reranker(
+    What happens is logged under `rerankd`; an observer that has a `bind` (metrics) is given the reranker's
+    `status` to read gauges from.
+    """
+    clock = SystemClock()
+    reranker = Reranker(
         lambda: load_model(settings.model, settings.data_dir),
         name=name_of(settings.model.model),
         policy=settings.rerank,
@@ -96,10 +104,17 @@ def build(
         estimate=settings.estimate,
         watch=settings.watch,
         flag=choose(settings.flag, enabled=settings.enabled),
+        initial_flag=settings.flag.initial,
         flag_poll_ms=settings.flag.poll_ms,
         retry_ms=settings.model.retry_ms,
         retry_max_ms=settings.model.retry_max_ms,
-        observers=observers,
+        clock=clock,
+        observers=(LogObserver(clock), *observers),
         wait=wait,
         require_model=require_model,
     )
+    for observer in observers:
+        bind = getattr(observer, "bind", None)
+        if bind is not None:
+            bind(reranker.status)
+    return reranker

@@ -27,9 +27,9 @@ class RerankPolicy:
     guard_ms: float = 3.0
     """How long before the deadline a waiting caller wakes, to have the time to order and return."""
     head_factor: float = 1.5
-    """The head of a request, scored before anyone's rest: this many times its `top_k`, rounded up ..."""
+    """The head of a request, scored before anyone's rest, is this many times its `top_k`, rounded up."""
     head_min: int = 8
-    """... and at least this many candidates."""
+    """The head of a request is at least this many candidates."""
     on_deadline: OnDeadline = "partial"
     """`partial`: what was scored is sorted; `retrieval`: all or nothing."""
     long_text: LongText = "truncate"

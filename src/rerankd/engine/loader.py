@@ -1,6 +1,5 @@
 """Loads the model on a thread of its own, and goes on trying until it can be loaded."""
 
-import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -10,8 +9,6 @@ from rerankd.engine.calibration import Calibration, calibrate
 from rerankd.errors import RerankdError
 
 __all__ = ["Loader"]
-
-_log = logging.getLogger(__name__)
 
 
 class Loader:
@@ -70,7 +67,6 @@ class Loader:
         except Exception as error:  # noqa: BLE001 - the loader's boundary: no model is an answer, not a crash
             self.error = error
             reason = str(error) if isinstance(error, RerankdError) else f"loading failed: {error!r}"
-            _log.warning("the model is not available: %s", reason)
             self._on_failed(reason)
             self._tell()
             return False

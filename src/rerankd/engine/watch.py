@@ -10,9 +10,9 @@ class WatchPolicy:
     """When a run counts as overrun, and when as hung."""
 
     overrun_factor: float = 4.0
-    """A run is overrun when it is older than this many times its prediction ..."""
+    """A run is overrun when it is older than this many times its prediction and than `overrun_min_ms`."""
     overrun_min_ms: float = 50.0
-    """... and than this."""
+    """A run younger than this is never overrun, whatever was predicted."""
     hang_ms: float = 1_000.0
     """A run that is this long past its overrun limit and its caller's deadline is abandoned."""
     replacements: float = 2.0

@@ -29,9 +29,9 @@ class ModelPolicy:
     download: bool = True
     """Whether a model that is not on this machine may be fetched from the hub."""
     retry_ms: float = 1_000.0
-    """How long after a failed load it is tried again; doubles with each failure ..."""
+    """How long after a failed load it is tried again; doubles with each failure, up to `retry_max_ms`."""
     retry_max_ms: float = 60_000.0
-    """... up to this."""
+    """The longest pause between two attempts to load."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, str) or not self.model.strip():
