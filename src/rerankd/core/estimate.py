@@ -15,6 +15,9 @@ _ATTENTION = 700.0
 _UNKNOWN_UNIT = 1e-6
 """Seconds a unit of weight before anything was measured: next to nothing, so that everything is tried."""
 
+_FIRST_RUNS = 3
+"""Where nothing was timed at load, the quickest of so many runs is the baseline: one may be a cold start."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EstimatePolicy:
@@ -54,13 +57,14 @@ class Estimate:
     could lower would refuse everything for ever after one slow spell, and so never observe again.
     """
 
-    __slots__ = ("_at", "_calibrated", "_fixed", "_policy", "_slowness", "_unit")
+    __slots__ = ("_at", "_fixed", "_policy", "_runs", "_slowness", "_unit")
 
     def __init__(self, policy: EstimatePolicy) -> None:
         self._policy = policy
         self._fixed = 0.0
         self._unit = _UNKNOWN_UNIT
-        self._calibrated = False
+        self._runs = 0
+        """How many runs the baseline rests on, up to `_FIRST_RUNS`."""
         self._slowness = 1.0
         self._at = 0.0
 
@@ -74,33 +78,53 @@ class Estimate:
         self._fixed = max(0.0, quick - self._unit * light)
         self._slowness = 1.0
         self._at = now
-        self._calibrated = True
+        self._runs = _FIRST_RUNS
 
     def seconds(self, weight: float, now: float, runs: int = 1) -> float:
         """What work of that weight will take, split over so many runs."""
         return self._expected(weight, runs) * self.slowness(now)
 
+    def patience(self, weight: float, now: float) -> float:
+        """What one run is held against while it lasts: `seconds` without what was only forgotten.
+
+        Forgetting is hope, there to let requests in again. A run that takes what such runs have always taken
+        is not overdue because the machine had been idle before it.
+        """
+        return self._expected(weight, 1) * self._remembered(now)
+
     def slowness(self, now: float) -> float:
         """How many times slower than its baseline the machine is now thought to be."""
-        age = max(0.0, now - self._at) * 1000
-        half_life = self._policy.half_life_ms
-        floor = math.exp2(-max(0.0, age - self._policy.forget_ms) / half_life)
-        if self._slowness <= 1.0:
-            return min(self._slowness, floor)
-        return floor + (self._slowness - 1.0) * math.exp2(-age / half_life)
+        # a baseline that rests on little is doubted at once
+        forget = self._policy.forget_ms if self._runs >= _FIRST_RUNS else 0.0
+        floor = math.exp2(-max(0.0, self._age_ms(now) - forget) / self._policy.half_life_ms)
+        return self._remembered(now) - max(0.0, min(1.0, self._slowness) - floor)
 
     def observe(self, weight: float, seconds: float, now: float) -> None:
         """Learn from one run that took so long."""
-        expected = self._expected(weight, 1)
-        if expected <= 0 or seconds <= 0:
+        if weight <= 0 or seconds <= 0:
             return
-        seen = seconds / expected
-        if self._calibrated and (now - self._at) * 1000 <= self._policy.forget_ms:
+        if self._runs < _FIRST_RUNS:
+            unit = seconds / weight
+            self._unit = min(self._unit, unit) if self._runs else unit
+            self._slowness = 1.0
+            self._runs += 1
+            self._at = now
+            return
+        seen = seconds / self._expected(weight, 1)
+        if self._age_ms(now) <= self._policy.forget_ms:
             before = self.slowness(now)
             seen = before + self._policy.weight * (min(seen, max(before, 1.0) * self._policy.clip) - before)
         self._slowness = seen
         self._at = now
-        self._calibrated = True
+
+    def _remembered(self, now: float) -> float:
+        """The slowness that was last seen, less what of a slow spell has faded."""
+        if self._slowness <= 1.0:
+            return self._slowness
+        return 1.0 + (self._slowness - 1.0) * math.exp2(-self._age_ms(now) / self._policy.half_life_ms)
+
+    def _age_ms(self, now: float) -> float:
+        return max(0.0, now - self._at) * 1000
 
     def _expected(self, weight: float, runs: int) -> float:
         return self._fixed * runs + self._unit * weight

@@ -370,20 +370,25 @@ class Scheduler:
             characters=characters,
             now=now,
             predicted=seconds,
-            allowance=self._allowance(seconds),
+            allowance=self._allowance(self.encode_estimate.patience(characters, now)),
         )
         part.next = last
         return work
 
     def _as_run(self, items: Sequence[Item], now: float) -> Run:
-        seconds = self._seconds([item.pair.tokens for item in items], now)
-        return Run(items, now=now, predicted=seconds, allowance=self._allowance(seconds))
+        weight = run_weight([item.pair.tokens for item in items])
+        return Run(
+            items,
+            now=now,
+            predicted=self.run_estimate.seconds(weight, now),
+            allowance=self._allowance(self.run_estimate.patience(weight, now)),
+        )
 
     def _seconds(self, lengths: Sequence[int], now: float) -> float:
         return self.run_estimate.seconds(run_weight(lengths), now)
 
-    def _allowance(self, predicted: float) -> float:
-        return max(self._overrun_factor * predicted, self._overrun_min)
+    def _allowance(self, patience: float) -> float:
+        return max(self._overrun_factor * patience, self._overrun_min)
 
     def _characters(self, job: Job, first: int, last: int) -> int:
         # what lies beyond the window is cut before the tokenizer sees it
