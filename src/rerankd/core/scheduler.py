@@ -338,12 +338,13 @@ class Scheduler:
 
     def _fill(self, items: list[Item], job: Job, part: Part, longest: int, now: float) -> int:
         left: list[Item] = []
+        deadline = min(job.deadline, *(item.job.deadline for item in items))
         while part.ready and len(items) < self._pairs_limit:
             item = part.ready.popleft()
             width = max(longest, item.pair.tokens)
             too_wide = width * (len(items) + 1) > self._tokens_limit
             lengths = [width] * (len(items) + 1)
-            if too_wide or now + self._seconds(lengths, now) > min(job.deadline, items[0].job.deadline):
+            if too_wide or now + self._seconds(lengths, now) > deadline:
                 left.append(item)
                 continue
             job.taken(item)
