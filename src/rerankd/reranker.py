@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from rerankd.circuit import Circuit
 from rerankd.core import gate
@@ -40,6 +40,7 @@ __all__ = ["Reranker"]
 
 _log = logging.getLogger(__name__)
 
+_Answer = TypeVar("_Answer", Ranking, Ranking | None)
 
 _FLAG_SECONDS = 1.0
 """How long entering the context waits for the flag's source; after that the initial flag holds for now."""
@@ -254,7 +255,7 @@ class Reranker:
         except BaseException:
             self._abandon(call)
             raise
-        return self._fail_open(call, self._settle) or self._skip(call, Reason.MODEL_ERROR)
+        return self._fail_open(call, self._settle)
 
     async def arerank(
         self,
@@ -294,7 +295,7 @@ class Reranker:
         except BaseException:
             self._abandon(call)
             raise
-        return self._fail_open(call, self._settle) or self._skip(call, Reason.MODEL_ERROR)
+        return self._fail_open(call, self._settle)
 
     def score(self, query: str, texts: Iterable[str]) -> list[float]:
         """Just the scores, in the order of the texts, without a limit of time.
@@ -379,14 +380,17 @@ class Reranker:
         forked = self._engine.generation > 0 and self._wait
         return forked and call.request.budget_ms is None and self._engine.state() == "loading"
 
-    def _fail_open(self, call: _Call, step: Callable[[_Call], Ranking | None]) -> Ranking | None:
+    def _fail_open(self, call: _Call, step: Callable[[_Call], _Answer]) -> _Answer | Ranking:
         try:
             return step(call)
         except Exception as error:  # noqa: BLE001 - the fail-open boundary: a bug of ours costs relevance only
             # no traceback: its message could quote a text
             _log.error("request %d falls open: %s %s", call.number, type(error).__name__, _place(error))
+        try:
             self._abandon(call)
-            return self._skip(call, Reason.MODEL_ERROR)
+        except Exception as error:  # noqa: BLE001 - the same boundary: tidying up may meet the same bug
+            _log.error("request %d is left behind: %s %s", call.number, type(error).__name__, _place(error))
+        return self._skip(call, Reason.MODEL_ERROR)
 
     def _admit(self, call: _Call) -> Ranking | None:
         """The answer where it is known at once; None: wait for the ticket."""
@@ -439,9 +443,9 @@ class Reranker:
 
     def _abandon(self, call: _Call) -> None:
         """Its caller was cancelled, or a step failed: drop its work, judge nothing."""
+        self._end_permit(call, Verdict.UNJUDGED)
         if call.ticket is not None:
             self._engine.conclude(call.ticket, call.request.on_deadline)
-        self._end_permit(call, Verdict.UNJUDGED)
 
     def _answer(self, call: _Call, conclusion: Conclusion) -> Ranking:
         began = self._clock.now()
