@@ -12,6 +12,7 @@ from rerankd.evaluation.collection import Collection
 from rerankd.evaluation.measures import MEASURES, mean, measure
 from rerankd.evaluation.run import Run
 from rerankd.evaluation.sample import sample
+from rerankd.summary import percentile
 
 __all__ = ["Evaluation", "Judged", "Reranks", "evaluate"]
 
@@ -64,10 +65,8 @@ class Evaluation:
         return {outcome.value: counts[outcome] / total for outcome in Outcome}
 
     def latency_ms(self) -> dict[str, float]:
-        import numpy as np
-
-        elapsed = [query.elapsed_ms for query in self.judged if query.outcome is not None] or [0.0]
-        return {f"p{q}": float(np.percentile(elapsed, q)) for q in (50, 95, 99)}
+        elapsed = sorted(query.elapsed_ms for query in self.judged if query.outcome is not None)
+        return {f"p{q}": percentile(elapsed, q) for q in (50, 95, 99)}
 
     def model(self) -> str | None:
         """The model that answered."""
