@@ -14,9 +14,13 @@ class InvalidRequest(RerankdError, ValueError):  # noqa: N818 - the field's name
     """The caller's arguments are wrong; the message names the argument and what was seen, never the text."""
 
     def __init__(self, argument: str, problem: str) -> None:
-        super().__init__(f"{argument}: {problem}")
+        # both are the exception's arguments, so that it survives being pickled between processes
+        super().__init__(argument, problem)
         self.argument = argument
         self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.argument}: {self.problem}"
 
 
 class ConfigError(RerankdError):

@@ -32,7 +32,7 @@ from rerankd.engine.engine import Engine
 from rerankd.engine.fork import after_fork_in_child
 from rerankd.engine.ticket import Ticket, wait, wait_async
 from rerankd.engine.watch import WatchPolicy
-from rerankd.errors import BackendError
+from rerankd.errors import BackendError, InvalidRequest
 from rerankd.flags.memory import MemoryFlag
 from rerankd.switch import Switch
 
@@ -230,7 +230,8 @@ class Reranker:
         `flag_key`: requests with the same key fall on the same side of the flag's percentage.
         `rate_limited`: the edge refused this caller the scorer; answer in retrieval order.
 
-        Raises `InvalidRequest`, before anything is queued, naming the argument. Nothing else.
+        Raises `InvalidRequest`, before anything is queued, naming the argument; and what the caller's own
+        `text` or iterable raises. Nothing else.
         """
         call = self._receive(
             query,
@@ -364,6 +365,8 @@ class Reranker:
             long_text=long_text,
             text=text,
         )
+        if flag_key is not None and not isinstance(flag_key, str):
+            raise InvalidRequest("flag_key", f"must be a string, or None, got {type(flag_key).__name__}")
         deadline = Deadline.after(arrived, request.budget_ms)
         return _Call(
             number=next(self._numbers),

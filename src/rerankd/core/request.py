@@ -1,9 +1,10 @@
 """What a caller asks for, checked before anything is queued."""
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 from rerankd.core.policy import check_one_of, check_range
@@ -11,6 +12,10 @@ from rerankd.core.types import Candidate, CandidateId, LongText, OnDeadline, Tex
 from rerankd.errors import InvalidRequest
 
 __all__ = ["Request", "RerankPolicy", "head_size", "read_candidates", "read_request"]
+
+_MOST_SHOWN = 16
+"""An error shows no word longer than this."""
+_MOST_DIGITS = 1e15
 
 _USUAL_TOP_K = 8
 """The head of a request that asks for all candidates is that of one asking for the usual 8."""
@@ -98,23 +103,22 @@ def read_request(
         raise InvalidRequest("query", f"must be a string, got {type(query).__name__}")
     if not query or query.isspace():
         raise InvalidRequest("query", "must not be empty or only white space")
-    if budget_ms is not None and (not _is_number(budget_ms) or not budget_ms >= 0):
-        raise InvalidRequest("budget_ms", f"must be a number of at least 0, or None, got {budget_ms!r}")
-    if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1):
-        raise InvalidRequest("top_k", f"must be a whole number of at least 1, or None, got {top_k!r}")
-    if min_score is not None and (not _is_number(min_score) or math.isnan(min_score)):
-        raise InvalidRequest("min_score", f"must be a number, or None, got {min_score!r}")
+    budget = _read_number("budget_ms", budget_ms, "a number of at least 0", low=0.0)
+    least = _read_number("min_score", min_score, "a number", low=-math.inf)
+    most = None if top_k is None else min(_read_top_k(top_k), policy.max_candidates)
     _check_word("on_deadline", on_deadline, ("partial", "retrieval"))
     _check_word("long_text", long_text, ("truncate", "chunk", "fit"))
+    if text is not None and not callable(text):
+        raise InvalidRequest("text", f"must be a function of a candidate, or None, got {_seen(text)}")
     return Request(
         query=Text(query),
         candidates=read_candidates(candidates, text=text, most=policy.max_candidates),
-        budget_ms=None if budget_ms == math.inf else budget_ms,
-        top_k=top_k,
-        min_score=min_score,
+        budget_ms=None if budget == math.inf else budget,
+        top_k=most,
+        min_score=least,
         on_deadline=on_deadline or policy.on_deadline,
         long_text=long_text or policy.long_text,
-        head=head_size(policy, top_k),
+        head=head_size(policy, most),
     )
 
 
@@ -127,7 +131,8 @@ def read_candidates(
     an attribute of an object). `id`, `score` and `metadata` are taken where the item has them; without an id,
     the position is the id.
     """
-    if isinstance(candidates, str | bytes) or not isinstance(candidates, Iterable):
+    # a mapping gives its keys and a set no order: neither is what the caller meant
+    if isinstance(candidates, str | bytes | Mapping | AbstractSet) or not isinstance(candidates, Iterable):
         raise InvalidRequest("candidates", f"must be a list of candidates, got {type(candidates).__name__}")
     read: list[Candidate] = []
     seen: dict[CandidateId, int] = {}
@@ -149,15 +154,17 @@ def _read_candidate(position: int, item: Any, text: Callable[[Any], str] | None)
         return Candidate(id=position, text=Text(item), item=item)
     value = text(item) if text is not None else _field(item, "text")
     if not isinstance(value, str):
-        raise InvalidRequest(f"candidates[{position}].text", f"must be a string, got {type(value).__name__}")
+        missing = value is None and text is None
+        seen = f"{type(item).__name__} without one" if missing else type(value).__name__
+        raise InvalidRequest(f"candidates[{position}].text", f"must be a string, got {seen}")
     identity = _field(item, "id")
-    if identity is None or not isinstance(identity, Hashable):
+    if identity is None or not _is_hashable(identity):
         identity = position
     score = _field(item, "score")
     return Candidate(
         id=identity,
         text=Text(value),
-        score=float(score) if _is_number(score) else None,
+        score=_as_float(score) if _is_number(score) else None,
         metadata=_field(item, "metadata"),
         item=item,
     )
@@ -176,6 +183,49 @@ def _is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
-def _check_word(argument: str, value: str | None, allowed: tuple[str, ...]) -> None:
-    if value is not None and value not in allowed:
-        raise InvalidRequest(argument, f"must be one of {', '.join(allowed)}, got {value!r}")
+def _is_hashable(value: object) -> bool:
+    # a tuple is a Hashable also when what it holds is not
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _as_float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def _read_number(argument: str, value: Any, wanted: str, *, low: float) -> float | None:
+    """As a plain float: a narrower type would pull the deadline down to its own precision."""
+    if value is None:
+        return None
+    number = _as_float(value) if _is_number(value) else math.nan
+    if not number >= low:
+        raise InvalidRequest(argument, f"must be {wanted}, or None, got {_seen(value)}")
+    return number
+
+
+def _read_top_k(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise InvalidRequest("top_k", f"must be a whole number of at least 1, or None, got {_seen(value)}")
+    return int(value)
+
+
+def _check_word(argument: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value is not None and (not isinstance(value, str) or value not in allowed):
+        short = isinstance(value, str) and len(value) <= _MOST_SHOWN
+        seen = repr(value) if short else type(value).__name__
+        raise InvalidRequest(argument, f"must be one of {', '.join(allowed)}, got {seen}")
+
+
+def _seen(value: object) -> str:
+    """A value as an error may show it: anything but a number could be a text in the wrong place."""
+    if not isinstance(value, Real):
+        return type(value).__name__
+    number = _as_float(value)
+    # a longer one may have more digits than Python is willing to print
+    return repr(value) if abs(number) < _MOST_DIGITS else repr(number)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import math
+import threading
 from concurrent.futures import Future, TimeoutError
 from typing import Any
 
@@ -32,7 +33,7 @@ def settle(job: Job) -> None:
 def wait(done: "Future[Any]", seconds: float) -> None:
     """Wait until it is done, but no longer than so many seconds; infinity: as long as it takes."""
     # at least nothing: a deadline that passed a moment ago is no error
-    timeout = None if seconds == math.inf else max(0.0, seconds)
+    timeout = None if seconds == math.inf else min(max(0.0, seconds), threading.TIMEOUT_MAX)
     with contextlib.suppress(TimeoutError):
         done.exception(timeout)
 
