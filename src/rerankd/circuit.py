@@ -7,6 +7,7 @@ event is emitted.
 import random
 import threading
 from collections.abc import Callable
+from typing import NamedTuple
 
 from rerankd.core import gate
 from rerankd.core.breaker import Breaker, BreakerPolicy, Permit, Verdict
@@ -22,6 +23,15 @@ _PROBE_AGAIN = 0.1
 Probe = Callable[[float, Callable[[Verdict], None]], None]
 """Scores a synthetic pair within so many seconds, and tells once how that went."""
 CallAt = Callable[[float, Callable[[], None]], None]
+
+
+class _News(NamedTuple):
+    state: CircuitState
+    previous: CircuitState
+    bad: int
+    calls: int
+    wakes: float | None
+    """When to ask for a probe, where that is new."""
 
 
 class Circuit:
@@ -53,6 +63,7 @@ class Circuit:
         self._lock = threading.Lock()
         self._breaker = Breaker(self._policy, remote=remote, draw=self._draw)
         self._told: CircuitState = "closed"
+        self._wakes: float | None = None
 
     @property
     def state(self) -> CircuitState:
@@ -71,34 +82,50 @@ class Circuit:
                 rate_limited=rate_limited,
                 now=self._clock.now(),
             )
-        self._tell()
+            news = self._news()
+        self._tell(news)
         return decision
 
     def end(self, permit: Permit, verdict: Verdict) -> None:
         """End a permit; a second time changes nothing."""
         with self._lock:
             self._breaker.end(permit, verdict, self._clock.now())
-        self._tell()
+            news = self._news()
+        self._tell(news)
 
-    def _tell(self) -> None:
-        """Tell of a change, and see to it that an open circuit is probed."""
-        if self._breaker.state == self._told:
+    def _news(self) -> _News | None:
+        """Under the lock: what is to be told and done about a change, once the lock is free again."""
+        breaker = self._breaker
+        # a remote scorer is asked by a caller's request; a local one at its moment, a lost probe's included
+        wakes = None if breaker.remote else breaker.next_wake()
+        if breaker.state == self._told and wakes == self._wakes:
+            return None
+        news = _News(breaker.state, self._told, *breaker.judged, None if wakes == self._wakes else wakes)
+        self._told, self._wakes = breaker.state, wakes
+        return news
+
+    def _tell(self, news: _News | None) -> None:
+        if news is None:
             return
-        with self._lock:
-            state, previous = self._breaker.state, self._told
-            if state == previous:
-                return
-            self._told = state
-            bad, calls = self._breaker.judged
-            wakes = self._breaker.next_wake()
-        self._emit(CircuitChanged(scorer=self._name(), state=state, previous=previous, bad=bad, calls=calls))
-        if state == "open" and wakes is not None and not self._breaker.remote:
-            self._call_at(wakes, self._ask)
+        if news.wakes is not None:
+            self._call_at(news.wakes, self._ask)
+        if news.state != news.previous:
+            self._emit(
+                CircuitChanged(
+                    scorer=self._name(),
+                    state=news.state,
+                    previous=news.previous,
+                    bad=news.bad,
+                    calls=news.calls,
+                )
+            )
 
     def _ask(self) -> None:
+        """Probe, if it is time to; at the end of a probe's lease this opens the circuit again."""
         with self._lock:
             permit = self._breaker.probe(self._clock.now())
-        self._tell()
+            news = self._news()
+        self._tell(news)
         if permit is not None:
             self._probe(self._policy.probe_lease_ms / 1000, lambda verdict: self._heard(permit, verdict))
 
@@ -107,6 +134,7 @@ class Circuit:
         with self._lock:
             self._breaker.end(permit, verdict, now)
             again = self._breaker.state == "half_open"
-        self._tell()
+            news = self._news()
+        self._tell(news)
         if again:
             self._call_at(now if verdict is Verdict.GOOD else now + _PROBE_AGAIN, self._ask)
