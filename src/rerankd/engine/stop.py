@@ -1,9 +1,12 @@
 """Tells a run that nobody waits for it any more."""
 
+import logging
 import threading
 from collections.abc import Callable
 
 __all__ = ["StopSignal"]
+
+_log = logging.getLogger(__name__)
 
 
 class StopSignal:
@@ -28,4 +31,7 @@ class StopSignal:
             self.stopped = True
             callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
-            callback()
+            try:
+                callback()
+            except Exception as error:  # noqa: BLE001 - the scorer's boundary: a caller with an answer gets it
+                _log.warning("a run could not be told to stop: %s", type(error).__name__)

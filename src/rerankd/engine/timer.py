@@ -2,6 +2,7 @@
 
 import heapq
 import itertools
+import logging
 import math
 import threading
 from collections.abc import Callable
@@ -9,6 +10,11 @@ from collections.abc import Callable
 from rerankd.core.ports import Clock
 
 __all__ = ["Timer"]
+
+_log = logging.getLogger(__name__)
+
+_AFTER_A_FAULT = 1.0
+"""Seconds until the next look when one has failed."""
 
 
 class Timer:
@@ -48,7 +54,8 @@ class Timer:
             self._closed = True
             self._condition.notify()
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+            # a callback that blocks against the rules may not keep the process from ending
+            self._thread.join(1.0)
 
     def _wake(self) -> None:
         if self._thread is None and not self._closed:
@@ -60,13 +67,26 @@ class Timer:
         while self._sleep():
             now = self._clock.now()
             for callback in self._take_due(now):
-                callback()
+                self._call(callback)
             with self._condition:
                 looks = self._look_at <= now
                 if looks:
                     self._look_at = math.inf
             if looks:
-                self.look_by(self._look(now))
+                self.look_by(self._look_now(now))
+
+    def _call(self, callback: Callable[[], None]) -> None:
+        try:
+            callback()
+        except Exception as error:  # noqa: BLE001 - the timer's boundary: without it no circuit would ever heal
+            _log.error("a timed call failed: %s", type(error).__name__)
+
+    def _look_now(self, now: float) -> float:
+        try:
+            return self._look(now)
+        except Exception as error:  # noqa: BLE001 - the same: without it no hang would ever be found
+            _log.error("looking after the workers failed: %s", type(error).__name__)
+            return now + _AFTER_A_FAULT
 
     def _sleep(self) -> bool:
         """Until something is due; False: closed."""
