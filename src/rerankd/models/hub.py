@@ -5,7 +5,7 @@ The library honours `HF_HOME`, `HF_ENDPOINT`, `HF_HUB_OFFLINE`, `HF_TOKEN` and s
 
 import contextlib
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rerankd.errors import BackendError
@@ -48,21 +48,26 @@ class Hub:
         A download that differs from the hub's checksum is removed again, so that the next attempt starts
         anew. Raises `BackendError` naming the repository and the file when it cannot be had.
         """
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+        from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
         what = f"{repository}: {name}"
         try:
+            # asked first: this fails at once, where the download would retry an unreachable hub for long
+            url = hf_hub_url(repository, name, revision=revision, endpoint=self.endpoint)
+            told = get_hf_file_metadata(url)
             path = hf_hub_download(
                 repository, name, revision=revision, cache_dir=self.cache, endpoint=self.endpoint
             )
-        except LocalEntryNotFoundError as error:
-            raise BackendError(f"{what}: is not in the cache and the hub {_why_not()}") from error
+        except LocalEntryNotFoundError as error:  # a kind of the next, but it says "unreachable"
+            raise BackendError(f"{what}: the hub stopped answering") from error
         except EntryNotFoundError:
             return None
+        except OfflineModeIsEnabled as error:
+            raise BackendError(f"{what}: is not in the cache, and HF_HUB_OFFLINE is set") from error
         except _errors() as error:
-            raise BackendError(f"{what}: cannot be downloaded: {_first_line(error)}") from error
-        file = _file(Path(path))
+            raise BackendError(f"{what}: cannot be had from the hub: {_first_line(error)}") from error
+        file = replace(_file(Path(path)), checksum=told.etag or "")
         if matches(file.path, file.checksum) is False:
             _remove(file.path)
             raise BackendError(f"{what}: the download differs from the hub's checksum; it was removed")
@@ -81,12 +86,6 @@ def _file(path: Path) -> HubFile:
 def _remove(path: Path) -> None:
     path.resolve().unlink(missing_ok=True)
     path.unlink(missing_ok=True)
-
-
-def _why_not() -> str:
-    from huggingface_hub import constants
-
-    return "is switched off (HF_HUB_OFFLINE)" if constants.HF_HUB_OFFLINE else "cannot be reached"
 
 
 def _errors() -> tuple[type[Exception], ...]:

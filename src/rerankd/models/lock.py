@@ -75,7 +75,7 @@ class TrustLock:
                 key: Trusted(revision=str(entry["revision"]), sha256=dict(entry["sha256"]))
                 for key, entry in content["models"].items()
             }
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         except OSError as error:
             raise BackendError(f"{self.path}: cannot be read: {error.strerror}") from error

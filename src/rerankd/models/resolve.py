@@ -84,8 +84,9 @@ def resolve(
     _whole_json(found.tokenizer.path)
     if device == "cuda" and graph.precision == "int8":
         _refuse_int8(policy, found.onnx.path)
-    if any(check.status == "new" for check in checks):
+    if found.source != "package":
         lock.trust(found.key, found.revision, {check.name: check.sha256 for check in checks})
+    if any(check.status == "new" for check in checks):
         _log.info("model %s: trusted on first use", found.name)
     return ModelFiles(
         model=found.name,
