@@ -23,6 +23,7 @@ class Loader:
         retry_max: float,
         loaded: Callable[[Model, Calibration, float], None],
         failed: Callable[[str], None],
+        closed: bool = False,
     ) -> None:
         """`retry`: seconds to the second attempt, doubling up to `retry_max`.
 
@@ -36,6 +37,8 @@ class Loader:
         self._on_loaded = loaded
         self._on_failed = failed
         self._closed = threading.Event()
+        if closed:
+            self._closed.set()
         self.tried: Future[None] = Future()
         """Done when the first attempt has ended, either way."""
         self.error: BaseException | None = None
@@ -53,30 +56,40 @@ class Loader:
 
     def _loop(self) -> None:
         pause = self._retry
-        while not self._closed.is_set() and not self._attempt():
-            if self._closed.wait(pause):
-                break
-            pause = min(pause * 2, self._retry_max)
-        self._tell()
+        try:
+            while not self._closed.is_set() and not self._attempt():
+                if self._closed.wait(pause):
+                    break
+                pause = min(pause * 2, self._retry_max)
+        finally:
+            # whatever ended this thread: nobody may wait for it for ever
+            self._tell()
 
     def _attempt(self) -> bool:
         began = self._clock.now()
         try:
-            model = self._load()
-            measured = calibrate(model, self._clock)
-        except Exception as error:  # noqa: BLE001 - the loader's boundary: no model is an answer, not a crash
+            self._take(self._load(), began)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the loader's boundary: no model is an answer
             self.error = error
             reason = str(error) if isinstance(error, RerankdError) else f"loading failed: {error!r}"
             self._on_failed(reason)
             self._tell()
             return False
         self.error = None
+        self._tell()
+        return True
+
+    def _take(self, model: Model, began: float) -> None:
+        try:
+            measured = calibrate(model, self._clock)
+        except BaseException:
+            # it may hold a process or a device's memory, and the next attempt makes another one
+            model.scorer.close()
+            raise
         if self._closed.is_set():
             model.scorer.close()
         else:
             self._on_loaded(model, measured, self._clock.now() - began)
-        self._tell()
-        return True
 
     def _tell(self) -> None:
         if not self.tried.done():
