@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rerankd.core.batch import BatchPolicy
 from rerankd.core.breaker import BreakerPolicy
 from rerankd.core.request import RerankPolicy
-from rerankd.core.scheduler import BatchPolicy
 from rerankd.errors import ConfigError
 from rerankd.settings import (
     SPECIAL_NAMES,

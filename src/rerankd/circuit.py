@@ -70,9 +70,9 @@ class Circuit:
         return self._breaker.state
 
     def decide(
-        self, *, flag: Flag, draw: float, model: ModelState, rate_limited: bool
+        self, *, flag: Flag, draw: float, model: ModelState, rate_limited: bool, deadline: float
     ) -> gate.Skip | gate.Go:
-        """Whether a request may ask the scorer."""
+        """Whether a request may ask the scorer. `deadline`: as long as the lease of a probe that it becomes."""
         with self._lock:
             decision = gate.decide(
                 flag=flag,
@@ -81,6 +81,7 @@ class Circuit:
                 breaker=self._breaker,
                 rate_limited=rate_limited,
                 now=self._clock.now(),
+                deadline=deadline,
             )
             news = self._news()
         self._tell(news)

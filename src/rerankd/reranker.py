@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 from rerankd.circuit import Circuit
 from rerankd.core import gate
 from rerankd.core.answer import Ranking, compare, ranked
+from rerankd.core.batch import BatchPolicy
 from rerankd.core.breaker import BreakerPolicy, Permit, Verdict
 from rerankd.core.conclusion import Conclusion
 from rerankd.core.deadline import Deadline
@@ -24,14 +25,13 @@ from rerankd.core.flag import Flag, Mode
 from rerankd.core.job import Job
 from rerankd.core.ports import Clock, FlagSource, Model, Observer
 from rerankd.core.request import Request, RerankPolicy, read_request
-from rerankd.core.scheduler import BatchPolicy
 from rerankd.core.status import Status
 from rerankd.core.types import LongText, OnDeadline, Outcome, Reason
+from rerankd.core.watch import WatchPolicy
 from rerankd.engine.clock import SystemClock
 from rerankd.engine.engine import Engine
 from rerankd.engine.fork import after_fork_in_child
 from rerankd.engine.ticket import Ticket, wait, wait_async
-from rerankd.engine.watch import WatchPolicy
 from rerankd.errors import BackendError, InvalidRequest
 from rerankd.flags.memory import MemoryFlag
 from rerankd.switch import Switch
@@ -68,6 +68,8 @@ class _Call:
     """When the caller stops waiting: the deadline less a small guard."""
     draw: float
     rate_limited: bool
+    scores_only: bool = False
+    """Nobody is given an order, so a flag in shadow mode has nothing to hide."""
     shadow: bool = False
     permit: Permit | None = None
     ticket: Ticket | None = None
@@ -160,14 +162,23 @@ class Reranker:
         return self
 
     def __enter__(self) -> Self:
-        for done, seconds in self._awaited():
-            wait(done, seconds)
-        return self._check_required()
+        try:
+            for done, seconds in self._awaited():
+                wait(done, seconds)
+            return self._check_required()
+        except BaseException:
+            self.close()
+            raise
 
     async def __aenter__(self) -> Self:
-        for done, seconds in self._awaited():
-            await wait_async(done, seconds)
-        return self._check_required()
+        try:
+            for done, seconds in self._awaited():
+                await wait_async(done, seconds)
+            return self._check_required()
+        except BaseException:
+            # not awaited: this task may be in the middle of being cancelled
+            asyncio.get_running_loop().run_in_executor(None, self.close)
+            raise
 
     def _awaited(self) -> list[tuple[Future[None], float]]:
         """What entering the context waits for, and how many seconds at most."""
@@ -179,9 +190,7 @@ class Reranker:
 
     def _check_required(self) -> Self:
         if self._require_model and self._engine.state() != "ready":
-            reason = self._engine.error or "the model is not available"
-            self.close()
-            raise BackendError(reason)
+            raise BackendError(self._engine.error or "the model is not available")
         return self
 
     def __exit__(
@@ -196,8 +205,8 @@ class Reranker:
         await asyncio.get_running_loop().run_in_executor(None, self.close)
 
     def wait_ready(self, timeout_s: float | None = None) -> bool:
-        """Block until the first attempt to load has ended, or the time is over; can it score?"""
-        wait(self._engine.start().tried, math.inf if timeout_s is None else timeout_s)
+        """Block until the model is loaded, however many attempts that takes, or the time is over; can it score?"""
+        wait(self._engine.start().ended, math.inf if timeout_s is None else timeout_s)
         return self._engine.state() == "ready"
 
     def close(self) -> None:
@@ -233,30 +242,20 @@ class Reranker:
         Raises `InvalidRequest`, before anything is queued, naming the argument; and what the caller's own
         `text` or iterable raises. Nothing else.
         """
-        call = self._receive(
-            query,
-            candidates,
-            budget_ms,
-            top_k,
-            min_score,
-            on_deadline,
-            long_text,
-            text,
-            flag_key,
-            rate_limited,
+        return self._serve(
+            self._receive(
+                query,
+                candidates,
+                budget_ms,
+                flag_key=flag_key,
+                rate_limited=rate_limited,
+                top_k=top_k,
+                min_score=min_score,
+                on_deadline=on_deadline,
+                long_text=long_text,
+                text=text,
+            )
         )
-        if self._reloading(call):
-            wait(self._engine.start().tried, call.wakes - self._clock.now())
-        answer = self._fail_open(call, self._admit)
-        if answer is not None:
-            return answer
-        assert call.ticket is not None
-        try:
-            wait(call.ticket.done, call.wakes - self._clock.now())
-        except BaseException:
-            self._abandon(call)
-            raise
-        return self._fail_open(call, self._settle)
 
     async def arerank(
         self,
@@ -273,41 +272,32 @@ class Reranker:
         rate_limited: bool = False,
     ) -> Ranking:
         """`rerank` for the running event loop, which it never blocks. Cancelling it drops its work."""
-        call = self._receive(
-            query,
-            candidates,
-            budget_ms,
-            top_k,
-            min_score,
-            on_deadline,
-            long_text,
-            text,
-            flag_key,
-            rate_limited,
+        return await self._serve_async(
+            self._receive(
+                query,
+                candidates,
+                budget_ms,
+                flag_key=flag_key,
+                rate_limited=rate_limited,
+                top_k=top_k,
+                min_score=min_score,
+                on_deadline=on_deadline,
+                long_text=long_text,
+                text=text,
+            )
         )
-        if self._reloading(call):
-            await wait_async(self._engine.start().tried, call.wakes - self._clock.now())
-        answer = self._fail_open(call, self._admit)
-        if answer is not None:
-            return answer
-        assert call.ticket is not None
-        try:
-            await wait_async(call.ticket.done, call.wakes - self._clock.now())
-        except BaseException:
-            self._abandon(call)
-            raise
-        return self._fail_open(call, self._settle)
 
     def score(self, query: str, texts: Iterable[str]) -> list[float]:
         """Just the scores, in the order of the texts, without a limit of time.
 
-        Raises `InvalidRequest` for wrong arguments and `BackendError` when not every text could be scored.
+        Raises `InvalidRequest` for wrong arguments and `BackendError` when not every text could be scored,
+        also because the flag is off; in shadow mode they are.
         """
-        return _scores(self.rerank(query, texts, budget_ms=None))
+        return _scores(self._serve(self._receive(query, texts, None, scores_only=True)))
 
     async def ascore(self, query: str, texts: Iterable[str]) -> list[float]:
         """`score` for the running event loop."""
-        return _scores(await self.arerank(query, texts, budget_ms=None))
+        return _scores(await self._serve_async(self._receive(query, texts, None, scores_only=True)))
 
     # -- the flag and the status ------------------------------------------------------------------------
 
@@ -344,29 +334,18 @@ class Reranker:
         query: str,
         candidates: Iterable[Any],
         budget_ms: float | _Unset | None,
-        top_k: int | None,
-        min_score: float | None,
-        on_deadline: OnDeadline | None,
-        long_text: LongText | None,
-        text: Callable[[Any], str] | None,
-        flag_key: str | None,
-        rate_limited: bool,
+        *,
+        flag_key: str | None = None,
+        rate_limited: bool = False,
+        scores_only: bool = False,
+        **asked: Any,
     ) -> _Call:
-        """Turn the budget into a deadline, once, and check the arguments."""
+        """Turn the budget into a deadline, once, and check the arguments. `asked`: of `read_request`."""
         arrived = self._clock.now()
-        request = read_request(
-            self.policy,
-            query,
-            candidates,
-            budget_ms=self.policy.budget_ms if isinstance(budget_ms, _Unset) else budget_ms,
-            top_k=top_k,
-            min_score=min_score,
-            on_deadline=on_deadline,
-            long_text=long_text,
-            text=text,
-        )
         if flag_key is not None and not isinstance(flag_key, str):
             raise InvalidRequest("flag_key", f"must be a string, or None, got {type(flag_key).__name__}")
+        budget = self.policy.budget_ms if isinstance(budget_ms, _Unset) else budget_ms
+        request = read_request(self.policy, query, candidates, budget_ms=budget, **asked)
         deadline = Deadline.after(arrived, request.budget_ms)
         return _Call(
             number=next(self._numbers),
@@ -376,7 +355,36 @@ class Reranker:
             wakes=deadline.at - self.policy.guard(request.budget_ms),
             draw=self._random.random() * 100 if flag_key is None else _draw(flag_key),
             rate_limited=rate_limited,
+            scores_only=scores_only,
         )
+
+    def _serve(self, call: _Call) -> Ranking:
+        if self._reloading(call):
+            wait(self._engine.start().tried, call.wakes - self._clock.now())
+        answer = self._fail_open(call, self._admit)
+        if answer is not None:
+            return answer
+        assert call.ticket is not None
+        try:
+            wait(call.ticket.done, call.wakes - self._clock.now())
+        except BaseException:
+            self._abandon(call)
+            raise
+        return self._fail_open(call, self._settle)
+
+    async def _serve_async(self, call: _Call) -> Ranking:
+        if self._reloading(call):
+            await wait_async(self._engine.start().tried, call.wakes - self._clock.now())
+        answer = self._fail_open(call, self._admit)
+        if answer is not None:
+            return answer
+        assert call.ticket is not None
+        try:
+            await wait_async(call.ticket.done, call.wakes - self._clock.now())
+        except BaseException:
+            self._abandon(call)
+            raise
+        return self._fail_open(call, self._settle)
 
     def _reloading(self, call: _Call) -> bool:
         """Whether a caller without a limit finds itself in a forked child that has yet to load its model."""
@@ -400,13 +408,18 @@ class Reranker:
         request = call.request
         if not request.candidates:
             return self._answer(call, _nothing(Outcome.RERANKED, None, 0))
+        flag = self._switch.now()
+        if flag.applies(call.draw) is not Mode.OFF:
+            # only now: a flag that is off touches no model
+            self._engine.start()
         decision = self._circuit.decide(
-            flag=self._switch.now(),
+            flag=flag,
             draw=call.draw,
             model=self._engine.state(),
             rate_limited=call.rate_limited,
+            deadline=call.wakes,
         )
-        call.shadow = decision.shadow
+        call.shadow = decision.shadow and not call.scores_only
         if isinstance(decision, gate.Skip):
             return self._skip(call, decision.reason)
         call.permit = decision.permit

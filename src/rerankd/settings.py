@@ -15,12 +15,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from rerankd.core.batch import BatchPolicy
 from rerankd.core.breaker import BreakerPolicy
 from rerankd.core.estimate import EstimatePolicy
 from rerankd.core.request import RerankPolicy
-from rerankd.core.scheduler import BatchPolicy
 from rerankd.core.secret import Secret
-from rerankd.engine.watch import WatchPolicy
+from rerankd.core.watch import WatchPolicy
 from rerankd.errors import ConfigError
 from rerankd.fields import Field, declared, field_docs, plain
 from rerankd.flags.policy import FlagPolicy

@@ -86,7 +86,7 @@ def ranked(
             score=scores[position],
             logit=logits[position],
             scored=logits[position] is not None,
-            text=candidate.text,
+            text=str(candidate.text),  # the caller's own words again, with their usual repr
             retrieval_score=candidate.score,
             metadata=candidate.metadata,
             item=candidate.item,

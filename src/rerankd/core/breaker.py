@@ -124,21 +124,25 @@ class Breaker:
         self.judged = (0, 0)
         """Bad calls and all calls in the window, when it was last judged."""
 
-    def permit(self, now: float) -> Permit | None:
+    def permit(self, now: float, deadline: float = math.inf) -> Permit | None:
         """Leave for a caller's request, or None: answer without the scorer."""
         if self.state == "closed":
             return Permit(self._generation, None)
-        return self.probe(now) if self.remote else None
+        return self.probe(now, deadline) if self.remote else None
 
-    def probe(self, now: float) -> Permit | None:
-        """Leave for a probe, or None: too early, or another one is under way."""
+    def probe(self, now: float, deadline: float = -math.inf) -> Permit | None:
+        """Leave for a probe, or None: too early, or another one is under way.
+
+        Its lease lasts to the deadline of the request that is the probe, within reason.
+        """
         self._expire(now)
         if self.state == "open" and now >= self._until:
             self._enter("half_open")
             self._good = 0
         if self.state != "half_open" or self._lease is not None:
             return None
-        self._lease = now + self._policy.probe_lease_ms / 1000
+        own = min(deadline, now + self._policy.open_max_remote_ms / 1000)
+        self._lease = max(own, now) + self._policy.probe_lease_ms / 1000
         return Permit(self._generation, self._lease)
 
     def end(self, permit: Permit, verdict: Verdict, now: float) -> bool:

@@ -38,18 +38,20 @@ def conclude(job: Job, on_deadline: OnDeadline) -> Conclusion:
 
 
 def _verdict(job: Job, depth: int) -> Verdict:
-    if job.errors:
-        return Verdict.BAD
+    if job.unserved:
+        return Verdict.UNJUDGED
     if depth >= job.head:
+        # one text that the model cannot digest must not shut it for everybody
         return Verdict.GOOD
-    return Verdict.BAD if job.overran else Verdict.UNJUDGED
+    # a scorer that answers without numbers is as broken as one that raises
+    return Verdict.BAD if job.errors or job.nonfinite or job.overran else Verdict.UNJUDGED
 
 
 def _reason(job: Job) -> Reason:
-    if not job.begun and not job.overran:
-        return Reason.OVERLOADED
+    if job.unserved:
+        return Reason.MODEL_UNAVAILABLE
     if job.errors:
         return Reason.MODEL_ERROR
     if job.nonfinite:
         return Reason.NONFINITE_SCORE
-    return Reason.DEADLINE
+    return Reason.DEADLINE if job.begun or job.overran else Reason.OVERLOADED

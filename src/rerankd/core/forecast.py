@@ -1,10 +1,9 @@
 """What can still be done in time: decided before work is taken in, and before a head is begun."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from rerankd.core.types import Reason
-
-__all__ = ["Head", "beginnable", "fitting_tokens", "queue_delay", "refusal"]
+__all__ = ["Head", "beginnable", "fitting_tokens", "queue_delay"]
 
 Head = tuple[float, float]
 """A head that waits: its caller's deadline, and the seconds of all workers that it still needs."""
@@ -15,44 +14,40 @@ def beginnable(head: Head, begun: Sequence[Head], now: float) -> bool:
 
     Both are served earliest deadline first; a begun head that is lost already does not count.
     """
-    ahead = sum(seconds for deadline, seconds in begun if deadline <= head[0] and now + seconds <= deadline)
-    with_it = now + ahead + head[1]
-    if with_it > head[0]:
+    deadline, seconds = head
+    without = now + sum(other[1] for other in begun if other[0] <= deadline and not _lost(other, now))
+    with_it = without + seconds
+    if with_it > deadline:
         return False
-    without = now + ahead
-    for deadline, seconds in sorted(other for other in begun if other[0] > head[0]):
-        with_it += seconds
-        without += seconds
-        if without <= deadline < with_it:
+    for later, more in sorted(other for other in begun if other[0] > deadline):
+        without += more
+        with_it += more
+        if without <= later < with_it:
             return False
     return True
 
 
 def queue_delay(
-    deadline: float, now: float, *, busy: float, begun: Iterable[Head], waiting: Iterable[Head]
+    head: Head, now: float, *, busy: float, begun: Sequence[Head], waiting: Iterable[Head]
 ) -> float:
-    """Seconds until a new request with that deadline would get its first worker.
+    """Seconds until a new request, with what it needs at the least, would get its first worker.
 
-    `busy`: what the runs under way still need, in seconds of all workers. Ahead of it are the begun heads and
-    the waiting ones with an earlier deadline that will be complete in time; the rests of other requests give
+    `busy`: seconds until a worker is free. Ahead of it are the begun heads, unless it may go before them, and
+    the waiting ones with an earlier deadline that will be complete in time. The rests of other requests give
     way, so depth shrinks for everyone before anyone is refused.
     """
-    at = now + busy + sum(seconds for _, seconds in begun)
+    deadline = head[0]
+    overtakes = beginnable(head, begun, now)
+    at = now + busy
+    for other, seconds in begun:
+        if not _lost((other, seconds), now) and not (overtakes and other > deadline):
+            at += seconds
     for other, seconds in sorted(waiting):
         if other > deadline:
             break
         if at + seconds <= other:
             at += seconds
     return at - now
-
-
-def refusal(deadline: float, now: float, *, needed: float, delay: float, full: bool) -> Reason | None:
-    """Why a request is not taken in, or None. `needed`: seconds for its smallest pair, encoding included."""
-    if now + needed > deadline:
-        return Reason.BUDGET_TOO_SMALL
-    if full or now + delay + needed > deadline:
-        return Reason.OVERLOADED
-    return None
 
 
 def fitting_tokens(
@@ -62,13 +57,22 @@ def fitting_tokens(
 
     At least `floor`: a shorter cut loses more than it gains. `cost` gives one pair's seconds.
     """
-    if floor >= ceiling or sum(cost(min(n, ceiling)) for n in lengths) <= seconds:
+    counts = Counter(min(tokens, ceiling) for tokens in lengths)
+
+    def fits(cut: int) -> bool:
+        return sum(cost(min(tokens, cut)) * count for tokens, count in counts.items()) <= seconds
+
+    if floor >= ceiling or fits(ceiling):
         return ceiling
     low, high = floor, ceiling
     while low < high:
         middle = (low + high + 1) // 2
-        if sum(cost(min(n, middle)) for n in lengths) <= seconds:
+        if fits(middle):
             low = middle
         else:
             high = middle - 1
     return low
+
+
+def _lost(head: Head, now: float) -> bool:
+    return now + head[1] > head[0]

@@ -27,7 +27,14 @@ class Go:
 
 
 def decide(
-    *, flag: Flag, draw: float, model: ModelState, breaker: Breaker, rate_limited: bool, now: float
+    *,
+    flag: Flag,
+    draw: float,
+    model: ModelState,
+    breaker: Breaker,
+    rate_limited: bool,
+    now: float,
+    deadline: float,
 ) -> Skip | Go:
     """The first reason that applies, in the order of `Reason`, or leave to go on.
 
@@ -43,5 +50,5 @@ def decide(
     if rate_limited:
         # no permit is asked for: it could be a probe's, and would be lost
         return Skip(Reason.RATE_LIMITED if breaker.state == "closed" else Reason.CIRCUIT_OPEN, shadow)
-    permit = breaker.permit(now)
+    permit = breaker.permit(now, deadline)
     return Skip(Reason.CIRCUIT_OPEN, shadow) if permit is None else Go(permit, shadow)

@@ -76,6 +76,7 @@ class Job:
         "query",
         "texts",
         "unresolved",
+        "unserved",
     )
 
     def __init__(
@@ -105,6 +106,8 @@ class Job:
         self.nonfinite = 0
         self.dropped = 0
         """Pairs that were never run, or stopped: they could not end in time."""
+        self.unserved = False
+        """Whether the engine was closed under it."""
         self.overran = False
         """Whether a run was overdue when the job was closed."""
         self.begun = False
@@ -119,6 +122,12 @@ class Job:
         self.max_tokens = max_tokens
         self.cap(max_tokens)
 
+    def split(self, head: int) -> None:
+        """Make the head that long; only before anything is begun."""
+        self.head = min(head, len(self.texts))
+        self.parts = (Part(0, self.head), Part(self.head, len(self.texts)))
+        self._weigh()
+
     def cap(self, max_tokens: int) -> None:
         """Cut every candidate to that many tokens; only before anything is begun."""
         self.max_tokens = max_tokens
@@ -126,6 +135,9 @@ class Job:
             estimated_tokens(self.query, text, max_tokens=max_tokens, max_chunks=self.max_chunks)
             for text in self.texts
         ]
+        self._weigh()
+
+    def _weigh(self) -> None:
         for part in self.parts:
             span = self.lengths[part.first : part.last]
             part.waiting_weight = sum(self.weight(tokens) for tokens in span)
@@ -147,11 +159,6 @@ class Job:
     @property
     def complete(self) -> bool:
         return self.unresolved == 0
-
-    @property
-    def depth(self) -> int:
-        """How many candidates are scored."""
-        return sum(logit is not None for logit in self.results())
 
     def drop_unencoded(self, part: Part) -> None:
         """Give up what nobody has begun to encode: it could not end in time."""

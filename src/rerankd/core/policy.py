@@ -9,11 +9,17 @@ __all__ = ["check_at_least", "check_one_of", "check_range"]
 
 
 def check_range(policy: Any, name: str, low: float, high: float = math.inf) -> None:
-    """Raise `ConfigError` unless the field is a number from `low` to `high`, both included."""
+    """Raise `ConfigError` unless the field is a number from `low` to `high`, both included.
+
+    A field declared as `int` takes whole numbers only.
+    """
     value = getattr(policy, name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+    whole = type(policy).__dataclass_fields__[name].type in (int, "int")
+    kinds = int if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
         span = f"at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
-        raise ConfigError(f"{type(policy).__name__}.{name}: must be a number {span}, got {value!r}")
+        kind = "a whole number" if whole else "a number"
+        raise ConfigError(f"{type(policy).__name__}.{name}: must be {kind} {span}, got {value!r}")
 
 
 def check_at_least(policy: Any, name: str, other: str) -> None:

@@ -51,7 +51,7 @@ class ScorerTraits:
     concurrency: int = 1
     """How many runs may be under way at once; one worker thread each."""
     unit: Literal["pair", "query"] = "pair"
-    """`query`: one run takes all pairs of one request, and the engine never splits or mixes them."""
+    """`query`: one run takes all pairs of one request, as plain text; the engine never splits or mixes them."""
     batch_invariant: bool = False
     """Whether a pair's score is the same whoever shares its run. Only then are pairs ever grouped."""
     max_batch_tokens: int = 0
@@ -73,7 +73,7 @@ class Scorer(Protocol):
     def score(self, pairs: Sequence[Pair], stop: Stop) -> Sequence[float]:
         """One raw score a pair, in order. Raises `OutOfMemory` when the run did not fit, else anything.
 
-        May return or raise early, with whatever it likes, once `stop` has fired: nobody reads it.
+        Once `stop` has fired it may raise, or return fewer scores: nobody reads them.
         """
         ...
 

@@ -9,44 +9,21 @@ starts.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from rerankd.core import forecast
-from rerankd.core.estimate import Estimate, EstimatePolicy, pair_weight, run_weight
+from rerankd.core.batch import BatchLimit, BatchPolicy
+from rerankd.core.costs import Costs, characters
+from rerankd.core.estimate import EstimatePolicy, pair_weight
 from rerankd.core.job import Item, Job, Part
-from rerankd.core.lengths import CHARACTERS_PER_TOKEN
-from rerankd.core.policy import check_range
 from rerankd.core.ports import ScorerTraits
 from rerankd.core.types import Pair, Reason
+from rerankd.core.watch import WatchPolicy
 from rerankd.core.work import Encode, Run, Work
 
-__all__ = ["BatchPolicy", "Scheduler"]
+__all__ = ["Scheduler"]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchPolicy:
-    """How much work is taken in, and how much of it one run may hold."""
-
-    max_pairs: int = 32
-    """Most pairs in one run."""
-    max_tokens: int = 16_384
-    """Most padded tokens in one run, where pairs are grouped at all; the scorer may ask for less."""
-    queue_pairs: int = 20_000
-    """Most pairs that may wait; a request beyond that is answered `overloaded`."""
-    workers: int = 0
-    """Worker threads; 0: as many as the scorer can use at once."""
-    encode_slice: int = 32
-    """Most candidates that are encoded in one go, so that a long request delays the others by little."""
-    regrow_runs: int = 64
-    """Good runs in a row after which a batch limit that was halved for want of memory doubles again."""
-
-    def __post_init__(self) -> None:
-        check_range(self, "max_pairs", 1)
-        check_range(self, "max_tokens", 1)
-        check_range(self, "queue_pairs", 1)
-        check_range(self, "workers", 0)
-        check_range(self, "encode_slice", 1)
-        check_range(self, "regrow_runs", 1)
+_Place = tuple[int, float, int]
+"""Where a job's next work stands: tier, deadline, number. The smallest is first."""
 
 
 class Scheduler:
@@ -58,76 +35,72 @@ class Scheduler:
         *,
         batch: BatchPolicy,
         estimate: EstimatePolicy,
+        watch: WatchPolicy,
         encodes: bool,
-        overrun_factor: float,
-        overrun_min: float,
     ) -> None:
-        """`encodes`: whether texts must be encoded first. `overrun_min`: seconds, as `WatchPolicy` has it."""
+        """`encodes`: whether texts must be encoded first; a scorer of whole queries takes them as they are."""
         self._batch = batch
-        self._traits = traits
-        self._encodes = encodes
-        self._overrun_factor = overrun_factor
-        self._overrun_min = overrun_min
-        self._whole = traits.unit == "query"
-        grouped = traits.batch_invariant and traits.max_batch_tokens > 0
-        self._tokens_limit = min(batch.max_tokens, traits.max_batch_tokens) if grouped else 0
-        self._most_pairs = batch.max_pairs if grouped else 1
-        self._pairs_limit = self._most_pairs
-        self._good_runs = 0
         self._jobs: dict[Job, None] = {}
         self.active: set[Work] = set()
-        self.workers = batch.workers or traits.concurrency
-        self.run_estimate = Estimate(estimate)
-        self.encode_estimate = Estimate(estimate)
+        self.limit = BatchLimit(batch, traits)
+        self.workers = min(batch.workers or traits.concurrency, traits.concurrency)
+        self.costs = Costs(
+            estimate=estimate,
+            watch=watch,
+            limit=self.limit,
+            workers=self.workers,
+            encodes=encodes and not self.limit.whole,
+        )
 
     @property
     def waiting_pairs(self) -> int:
         """Pairs that nobody has begun to score."""
         return sum(job.waiting_pairs for job in self._jobs)
 
-    @property
-    def pairs_limit(self) -> int:
-        """Most pairs that a run may hold now."""
-        return self._pairs_limit
-
-    @property
-    def tokens_limit(self) -> int:
-        """Most padded tokens that a run of several pairs may hold; 0: pairs are not grouped."""
-        return self._tokens_limit
-
     def jobs(self) -> list[Job]:
         """The jobs that are taken in and not complete."""
         return list(self._jobs)
 
+    # -- taking in --------------------------------------------------------------------------------------
+
     def refuse(self, job: Job, now: float) -> Reason | None:
         """Why a request cannot be taken in, predicted before anything is queued; None: it can."""
+        full = self.waiting_pairs + len(job.texts) > self._batch.queue_pairs
         if job.deadline == math.inf:
-            return Reason.OVERLOADED if self._full(job) else None
-        needed = self._smallest(job, now)
+            return Reason.OVERLOADED if full else None
+        needed = self.costs.first_score(job, self._batch.encode_slice, now)
         if now + needed > job.deadline:
             return Reason.BUDGET_TOO_SMALL
         begun, waiting = self._heads(now)
-        busy = sum(work.left(now) for work in self.active) / self.workers
-        delay = forecast.queue_delay(job.deadline, now, busy=busy, begun=begun, waiting=waiting)
-        return forecast.refusal(job.deadline, now, needed=needed, delay=delay, full=self._full(job))
+        idle = len(self.active) < self.workers
+        busy = 0.0 if idle else min(work.left(now) for work in self.active)
+        delay = forecast.queue_delay((job.deadline, needed), now, busy=busy, begun=begun, waiting=waiting)
+        return Reason.OVERLOADED if full or now + delay + needed > job.deadline else None
 
     def fit(self, job: Job, floor: int, now: float) -> None:
         """Cut the job's candidates so that all of them can be scored before its deadline."""
-        seconds = (job.deadline - now) * self.workers * 0.9
+        second = self.costs.running.seconds
+        nothing = second(0.0, now)
+        unit = second(1.0, now) - nothing
         cap = forecast.fitting_tokens(
             job.lengths,
             floor=floor,
             ceiling=job.max_tokens,
-            cost=lambda tokens: self.run_estimate.seconds(pair_weight(tokens), now),
-            seconds=seconds,
+            cost=lambda tokens: nothing + unit * pair_weight(tokens),
+            seconds=(job.deadline - now) * self.workers * 0.9,
         )
         if cap < job.max_tokens:
             job.cap(cap)
 
-    def add(self, job: Job) -> None:
+    def add(self, job: Job, now: float) -> None:
         """Queue a job that was not refused."""
+        if self.limit.whole:
+            job.split(len(job.texts))
+        elif job.deadline < math.inf:
+            # texts so long that not even an idle engine could score the head must not make it a lost one
+            job.split(self.costs.reachable(job, now))
         self._jobs[job] = None
-        if not self._encodes:
+        if not self.costs.encodes:
             for part in job.parts:
                 for candidate in range(part.first, part.last):
                     pair = Pair(job.query, job.texts[candidate], job.lengths[candidate])
@@ -143,70 +116,24 @@ class Scheduler:
             self._jobs.pop(job, None)
         return [work for work in self.active if job in work.jobs and all(other.closed for other in work.jobs)]
 
+    # -- handing out ------------------------------------------------------------------------------------
+
     def next(self, now: float) -> Work | None:
         """The next work for a free worker, begun as of now; None: there is nothing that fits."""
         while True:
-            chosen = self._choose(now)
-            if chosen is None:
+            places = self._places(now)
+            if not places:
                 return None
-            job, part = chosen
-            work = self._run(job, part, now) if part.ready else self._encode(job, part, now)
+            place, job, part = min(places, key=lambda each: each[0])
+            if part.ready:
+                work: Work | None = self._run(place[0], job, part, now)
+            else:
+                work = self._encode(job, part, now)
             if work is not None:
-                self._begin(work, now)
+                self.active.add(work)
+                for each in work.jobs:
+                    each.begin(work.stage, now)
                 return work
-
-    def encoded(self, work: Encode, candidates: Sequence[Sequence[Pair]], now: float) -> None:
-        """Encoding has ended; one sequence of pairs for each of its texts."""
-        self._end(work, now)
-        self.encode_estimate.observe(work.characters, now - work.started, now)
-        if work.job.closed:
-            return
-        for candidate, pairs in enumerate(candidates, start=work.first):
-            work.job.ready(candidate, pairs)
-
-    def encode_failed(self, work: Encode, now: float) -> None:
-        self._end(work, now)
-        if not work.job.closed:
-            work.job.forget(work.part, work.first, work.last)
-            work.job.failed(range(work.first, work.last))
-
-    def scored(self, run: Run, logits: Sequence[float], now: float) -> bool:
-        """A run has ended with one score a pair; tells whether the batch limit grew back by it."""
-        self._end(run, now)
-        self.run_estimate.observe(run.weight, now - run.started, now)
-        for item, logit in zip(run.items, logits, strict=True):
-            if item.job.wants(item):
-                item.job.scored(item.candidate, logit)
-        self._good_runs += 1
-        if self._good_runs < self._batch.regrow_runs or self._pairs_limit >= self._most_pairs:
-            return False
-        self._good_runs = 0
-        self._pairs_limit = min(self._pairs_limit * 2, self._most_pairs)
-        return True
-
-    def failed(self, run: Run, now: float) -> None:
-        """A run has raised, answered nonsense, or hung: its pairs are given up."""
-        self._end(run, now)
-        for job in run.jobs:
-            if not job.closed:
-                job.failed(item.candidate for item in run.items if item.job is job)
-
-    def out_of_memory(self, run: Run, now: float) -> bool:
-        """A run did not fit: halve the limit and queue its pairs again, or fail it if it was a single one."""
-        if len(run.items) == 1 or self._whole:
-            self.failed(run, now)
-            return False
-        self._end(run, now)
-        self._good_runs = 0
-        self._pairs_limit = max(1, len(run.items) // 2)
-        for item in reversed(run.items):
-            if item.job.wants(item):
-                item.job.returned(item)
-        return True
-
-    def interrupted(self, run: Run, now: float) -> None:
-        """A run was stopped because nobody waits for it; it says nothing about the scorer."""
-        self._end(run, now)
 
     def take_complete(self) -> list[Job]:
         """Jobs to which nothing more can happen; they leave the queue."""
@@ -223,30 +150,78 @@ class Scheduler:
         """Whether a run under way is far older than predicted: the scorer, not the load, is to blame."""
         return any(work.overran(now) for work in self.active)
 
+    # -- writing down -----------------------------------------------------------------------------------
+
+    def encoded(self, work: Encode, candidates: Sequence[Sequence[Pair]], now: float) -> None:
+        """Encoding has ended; one sequence of pairs for each of its texts."""
+        self._end(work, now)
+        self.costs.encoding.observe(work.characters, now - work.started, now)
+        if work.job.closed:
+            return
+        for candidate, pairs in enumerate(candidates, start=work.first):
+            work.job.ready(candidate, pairs)
+
+    def scored(self, run: Run, logits: Sequence[float], now: float) -> bool:
+        """A run has ended with one score a pair; tells whether the batch limit grew back by it."""
+        self._end(run, now)
+        self.costs.running.observe(run.weight, now - run.started, now)
+        for item, logit in zip(run.items, logits, strict=True):
+            if item.job.wants(item):
+                item.job.scored(item.candidate, logit)
+        return self.limit.good()
+
+    def failed(self, work: Work, now: float) -> None:
+        """Work has raised, answered nonsense, or hung: its candidates are given up."""
+        self._end(work, now)
+        if isinstance(work, Encode):
+            if not work.job.closed:
+                work.job.forget(work.part, work.first, work.last)
+                work.job.failed(range(work.first, work.last))
+            return
+        for job in work.jobs:
+            if not job.closed:
+                job.failed(item.candidate for item in work.items if item.job is job)
+
+    def out_of_memory(self, run: Run, now: float) -> bool:
+        """A run did not fit: queue its pairs again for smaller ones, or fail it if it cannot be smaller."""
+        if not self.limit.halve(len(run.items)):
+            self.failed(run, now)
+            return False
+        self._end(run, now)
+        for item in reversed(run.items):
+            if item.job.wants(item):
+                item.job.returned(item)
+        return True
+
+    def interrupted(self, run: Run, now: float) -> None:
+        """A run was stopped because nobody waits for it; it says nothing about the scorer."""
+        self._end(run, now)
+
+    def _end(self, work: Work, now: float) -> None:
+        self.active.discard(work)
+        for job in work.jobs:
+            job.end(work.stage, now)
+
     # -- choosing ---------------------------------------------------------------------------------------
 
-    def _choose(self, now: float) -> tuple[Job, Part] | None:
-        best: tuple[tuple[int, float, int], Job, Part] | None = None
+    def _places(self, now: float) -> list[tuple[_Place, Job, Part]]:
+        """Every part in which a worker could begin something, with where it stands."""
+        places: list[tuple[_Place, Job, Part]] = []
         begun: list[forecast.Head] | None = None
         for job in self._jobs:
             head, rest = job.parts
             if head.available:
                 if begun is None:
                     begun = self._heads(now)[0]
-                part, tier = head, self._head_tier(job, begun, now)
+                places.append(((self._head_tier(job, begun, now), job.deadline, job.number), job, head))
             elif rest.available:
-                part, tier = rest, 1
-            else:
-                continue
-            key = (tier, job.deadline, job.number)
-            if best is None or key < best[0]:
-                best = (key, job, part)
-        return None if best is None else best[1:]
+                places.append(((1, job.deadline, job.number), job, rest))
+        return places
 
     def _head_tier(self, job: Job, begun: Sequence[forecast.Head], now: float) -> int:
         if job.deadline == math.inf:
             return 0
-        head = (job.deadline, self._head_seconds(job, now))
+        head = (job.deadline, self.costs.all_workers(job.parts[0], now))
         if job.begun:
             return 0 if now + head[1] <= job.deadline else 2
         return 0 if forecast.beginnable(head, begun, now) else 2
@@ -257,94 +232,63 @@ class Scheduler:
         waiting: list[forecast.Head] = []
         for job in self._jobs:
             if job.parts[0].waiting_pairs:
-                (begun if job.begun else waiting).append((job.deadline, self._head_seconds(job, now)))
+                head = (job.deadline, self.costs.all_workers(job.parts[0], now))
+                (begun if job.begun else waiting).append(head)
         return begun, waiting
 
-    def _head_seconds(self, job: Job, now: float) -> float:
-        head = job.parts[0]
-        pairs = head.waiting_pairs
-        share = min(self.workers, pairs) or 1
-        return (
-            self.run_estimate.seconds(head.waiting_weight, now, self._runs(pairs, head.waiting_weight))
-            / share
-        )
+    # -- making work ------------------------------------------------------------------------------------
 
-    def _runs(self, pairs: int, weight: float) -> int:
-        """In how many runs so many pairs go."""
-        if self._whole:
-            return 1
-        by_tokens = math.ceil(weight / self._tokens_limit) if self._tokens_limit else pairs
-        return max(by_tokens, math.ceil(pairs / self._pairs_limit))
-
-    def _smallest(self, job: Job, now: float) -> float:
-        """Seconds until the first score on an idle engine: the shortest candidate, and its encoding."""
-        if self._whole:
-            return self.run_estimate.seconds(sum(job.weight(n) for n in job.lengths), now)
-        shortest = self.run_estimate.seconds(pair_weight(min(job.lengths)), now)
-        if not self._encodes:
-            return shortest
-        head = job.parts[0]
-        last = min(head.last, self._batch.encode_slice)
-        return shortest + self.encode_estimate.seconds(self._characters(job, 0, last), now)
-
-    def _full(self, job: Job) -> bool:
-        return self.waiting_pairs + len(job.texts) > self._batch.queue_pairs
-
-    # -- taking work ------------------------------------------------------------------------------------
-
-    def _run(self, job: Job, part: Part, now: float) -> Run | None:
+    def _run(self, tier: int, job: Job, part: Part, now: float) -> Run | None:
         """A run that begins with the part's first pair that still fits; the ones before it are given up."""
-        if self._whole:
-            return self._whole_run(job, part, now)
+        if self.limit.whole:
+            return self._whole(job, part, now)
         while part.ready:
             item = part.ready.popleft()
             job.taken(item)
             if not job.wants(item):
                 job.dropped += 1
-                continue
-            if now + self._seconds([item.pair.tokens], now) <= job.deadline:
-                return self._grouped(item, now)
-            job.drop(item.candidate)
+            elif now + self.costs.run([item.pair.tokens], now) > job.deadline:
+                job.drop(item.candidate)
+            else:
+                return self._as_run(self._grouped(tier, item, part, now), now)
         return None
 
-    def _whole_run(self, job: Job, part: Part, now: float) -> Run | None:
+    def _whole(self, job: Job, part: Part, now: float) -> Run | None:
         items = list(part.ready)
         part.ready.clear()
         for item in items:
             job.taken(item)
-        seconds = self._seconds([item.pair.tokens for item in items], now)
-        if now + seconds <= job.deadline:
+        if now + self.costs.run([item.pair.tokens for item in items], now) <= job.deadline:
             return self._as_run(items, now)
         for item in items:
             job.drop(item.candidate)
         return None
 
-    def _grouped(self, first: Item, now: float) -> Run:
-        """The pair, and as many others as may share its run, in the order of their priority."""
+    def _grouped(self, tier: int, first: Item, part: Part, now: float) -> list[Item]:
+        """The pair, and as many others of its tier as may share its run, in the order of their priority."""
         items = [first]
-        if self._pairs_limit > 1:
-            longest = first.pair.tokens
-            for job in self._by_priority(first.job):
-                for part in job.parts:
-                    longest = self._fill(items, job, part, longest, now)
+        if self.limit.pairs > 1:
+            self._fill(items, first.job, part, now)
+            for place, job, other in sorted(self._places(now), key=lambda each: each[0]):
+                if place[0] == tier and job is not first.job and len(items) < self.limit.pairs:
+                    self._fill(items, job, other, now)
             items.sort(key=lambda item: item.pair.tokens)
-        return self._as_run(items, now)
+        return items
 
-    def _by_priority(self, first: Job) -> list[Job]:
-        others = sorted(
-            (job for job in self._jobs if job is not first), key=lambda job: (job.deadline, job.number)
-        )
-        return [first, *others]
+    def _fill(self, items: list[Item], job: Job, part: Part, now: float) -> None:
+        """Move pairs of a part into a run, as long as it is within all limits.
 
-    def _fill(self, items: list[Item], job: Job, part: Part, longest: int, now: float) -> int:
+        A run takes at most half of the time that its most urgent caller has left: one that ends just before
+        a deadline leaves no room for its prediction to be wrong.
+        """
+        longest = max(item.pair.tokens for item in items)
+        latest = now + (min(job.deadline, *(item.job.deadline for item in items)) - now) / 2
         left: list[Item] = []
-        deadline = min(job.deadline, *(item.job.deadline for item in items))
-        while part.ready and len(items) < self._pairs_limit:
+        while part.ready and len(items) < self.limit.pairs:
             item = part.ready.popleft()
             width = max(longest, item.pair.tokens)
-            too_wide = width * (len(items) + 1) > self._tokens_limit
-            lengths = [width] * (len(items) + 1)
-            if too_wide or now + self._seconds(lengths, now) > deadline:
+            count = len(items) + 1
+            if width * count > self.limit.tokens or now + self.costs.run([width] * count, now) > latest:
                 left.append(item)
                 continue
             job.taken(item)
@@ -354,53 +298,31 @@ class Scheduler:
             else:
                 job.dropped += 1
         part.ready.extendleft(reversed(left))
-        return longest
 
     def _encode(self, job: Job, part: Part, now: float) -> Encode | None:
-        last = min(part.last, part.next + self._batch.encode_slice)
-        characters = self._characters(job, part.next, last)
-        seconds = self.encode_estimate.seconds(characters, now)
-        shortest = self._seconds([min(job.lengths[part.next : part.last])], now)
-        if now + seconds + shortest > job.deadline:
+        first, last = part.next, min(part.last, part.next + self._batch.encode_slice)
+        seconds = self.costs.encode(job, first, last, now)
+        shortest = min(min(job.lengths[first : part.last]), job.max_tokens)
+        if now + seconds + self.costs.run([shortest], now) > job.deadline:
             job.drop_unencoded(part)
             return None
-        work = Encode(
+        part.next = last
+        return Encode(
             job,
             part,
+            first,
             last,
-            characters=characters,
+            characters=characters(job, first, last),
             now=now,
             predicted=seconds,
-            allowance=self._allowance(self.encode_estimate.patience(characters, now)),
+            patience=self.costs.encode_patience(job, first, last, now),
         )
-        part.next = last
-        return work
 
     def _as_run(self, items: Sequence[Item], now: float) -> Run:
-        weight = run_weight([item.pair.tokens for item in items])
+        lengths = [item.pair.tokens for item in items]
         return Run(
             items,
             now=now,
-            predicted=self.run_estimate.seconds(weight, now),
-            allowance=self._allowance(self.run_estimate.patience(weight, now)),
+            predicted=self.costs.run(lengths, now),
+            patience=self.costs.run_patience(lengths, now),
         )
-
-    def _seconds(self, lengths: Sequence[int], now: float) -> float:
-        return self.run_estimate.seconds(run_weight(lengths), now)
-
-    def _allowance(self, patience: float) -> float:
-        return max(self._overrun_factor * patience, self._overrun_min)
-
-    def _characters(self, job: Job, first: int, last: int) -> int:
-        # what lies beyond the window is cut before the tokenizer sees it
-        return int(sum(job.lengths[first:last]) * CHARACTERS_PER_TOKEN)
-
-    def _begin(self, work: Work, now: float) -> None:
-        self.active.add(work)
-        for job in work.jobs:
-            job.begin("tokenize" if isinstance(work, Encode) else "inference", now)
-
-    def _end(self, work: Work, now: float) -> None:
-        self.active.discard(work)
-        for job in work.jobs:
-            job.end("tokenize" if isinstance(work, Encode) else "inference", now)

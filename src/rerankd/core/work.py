@@ -1,6 +1,7 @@
 """What a worker is given to do."""
 
 from collections.abc import Sequence
+from typing import ClassVar, Literal
 
 from rerankd.core.estimate import run_weight
 from rerankd.core.job import Item, Job, Part
@@ -14,11 +15,11 @@ class _Timed:
 
     __slots__ = ("ends", "overrun_at", "predicted", "started")
 
-    def __init__(self, started: float, predicted: float, allowance: float) -> None:
+    def __init__(self, started: float, predicted: float, patience: float) -> None:
         self.started = started
         self.predicted = predicted
         self.ends = started + predicted
-        self.overrun_at = started + allowance
+        self.overrun_at = started + patience
 
     def left(self, now: float) -> float:
         """Seconds until it should end; 0 when it is overdue, or a hang would look like load."""
@@ -31,23 +32,26 @@ class _Timed:
 class Encode(_Timed):
     """Turn some candidates of one job into pairs."""
 
-    __slots__ = ("characters", "first", "job", "last", "part")
+    __slots__ = ("characters", "first", "job", "jobs", "last", "part")
+    stage: ClassVar[Literal["tokenize"]] = "tokenize"
 
     def __init__(
         self,
         job: Job,
         part: Part,
+        first: int,
         last: int,
         *,
         characters: int,
         now: float,
         predicted: float,
-        allowance: float,
+        patience: float,
     ) -> None:
-        super().__init__(now, predicted, allowance)
+        super().__init__(now, predicted, patience)
         self.job = job
+        self.jobs = {job}
         self.part = part
-        self.first = part.next
+        self.first = first
         self.last = last
         self.characters = characters
 
@@ -55,18 +59,15 @@ class Encode(_Timed):
     def texts(self) -> Sequence[Text]:
         return self.job.texts[self.first : self.last]
 
-    @property
-    def jobs(self) -> set[Job]:
-        return {self.job}
-
 
 class Run(_Timed):
     """Score some pairs, of one job or, where pairs may be grouped, of several."""
 
     __slots__ = ("items", "jobs", "weight")
+    stage: ClassVar[Literal["inference"]] = "inference"
 
-    def __init__(self, items: Sequence[Item], *, now: float, predicted: float, allowance: float) -> None:
-        super().__init__(now, predicted, allowance)
+    def __init__(self, items: Sequence[Item], *, now: float, predicted: float, patience: float) -> None:
+        super().__init__(now, predicted, patience)
         self.items = items
         self.jobs = {item.job for item in items}
         self.weight = run_weight([item.pair.tokens for item in items])

@@ -4,19 +4,20 @@ import math
 import threading
 from collections.abc import Callable
 
+from rerankd.core.batch import BatchPolicy
 from rerankd.core.breaker import Verdict
 from rerankd.core.conclusion import Conclusion
 from rerankd.core.estimate import EstimatePolicy
 from rerankd.core.events import Event, ModelChanged, ModelState
 from rerankd.core.job import Job
 from rerankd.core.ports import Clock, Model
-from rerankd.core.scheduler import BatchPolicy, Scheduler
+from rerankd.core.scheduler import Scheduler
 from rerankd.core.types import OnDeadline, Reason
-from rerankd.engine.calibration import Calibration, synthetic_pair
+from rerankd.core.watch import WatchPolicy
+from rerankd.engine.calibration import PROBE_QUERY, PROBE_TEXT, Calibration
 from rerankd.engine.loader import Loader
 from rerankd.engine.ticket import Ticket
 from rerankd.engine.timer import Timer
-from rerankd.engine.watch import WatchPolicy
 from rerankd.engine.workers import Workers
 
 __all__ = ["Engine"]
@@ -76,10 +77,12 @@ class Engine:
         """
         self._left_behind.append((self.model, self.workers, self._loader, self._timer))
         self.generation += 1
+        closed = self._closed
         self._reset()
+        self._closed = closed
 
     def start(self) -> Loader:
-        """Begin to load, unless that was done."""
+        """Begin to load, unless that was done. Once closed, nothing is loaded any more."""
         with self._start_lock:
             if self._loader is None:
                 self._loader = self.loader_type(
@@ -89,16 +92,15 @@ class Engine:
                     retry_max=self._retry_max_ms / 1000,
                     loaded=self._loaded,
                     failed=self._failed,
+                    closed=self._closed,
                 )
             return self._loader
 
     def state(self) -> ModelState:
-        """Whether the model can score now."""
+        """Whether the model can score now. Starts nothing: see `start`."""
         workers = self.workers
         if workers is not None:
             return "unavailable" if workers.exhausted or self._closed else "ready"
-        if self._loader is None and not self._closed:
-            self.start()
         return "loading" if self.error is None and not self._closed else "unavailable"
 
     def submit(self, job: Job, fit_floor: int | None = None) -> Ticket | Reason:
@@ -117,11 +119,10 @@ class Engine:
         if model is None:
             ended(Verdict.UNJUDGED)
             return
-        pair = synthetic_pair(model)
         job = Job(
             -1,
-            pair.query,
-            [pair.text],
+            PROBE_QUERY,
+            [PROBE_TEXT],
             arrived=now,
             deadline=now + seconds,
             head=1,
@@ -140,8 +141,10 @@ class Engine:
         self._timer.call_at(at, callback)
 
     def close(self) -> None:
-        """Answer everybody, end the threads, free the model."""
+        """Answer everybody, end the threads, free the model. A second time does nothing."""
         with self._start_lock:
+            if self._closed:
+                return
             self._closed = True
             loader = self._loader
         if loader is not None:
@@ -158,24 +161,30 @@ class Engine:
             model.scorer.traits,
             batch=self._batch,
             estimate=self._estimate,
+            watch=self._watch,
             encodes=model.tokenizer is not None,
-            overrun_factor=self._watch.overrun_factor,
-            overrun_min=self._watch.overrun_min_ms / 1000,
         )
         now = self._clock.now()
-        scheduler.run_estimate.calibrate(measured.runs, now)
-        scheduler.encode_estimate.calibrate(measured.encodings, now)
-        self.model = model
-        self.load_seconds = seconds
-        self.error = None
-        self.workers = self.workers_type(
-            model,
-            scheduler,
-            clock=self._clock,
-            watch=self._watch,
-            emit=self._emit,
-            look_by=self._timer.look_by,
-        )
+        scheduler.costs.running.calibrate(measured.runs, now)
+        scheduler.costs.encoding.calibrate(measured.encodings, now)
+        with self._start_lock:
+            # `close` may have given up waiting for this
+            closed = self._closed
+            if not closed:
+                self.workers = self.workers_type(
+                    model,
+                    scheduler,
+                    clock=self._clock,
+                    watch=self._watch,
+                    emit=self._emit,
+                    look_by=self._timer.look_by,
+                )
+                self.model = model
+                self.load_seconds = seconds
+                self.error = None
+        if closed:
+            model.scorer.close()
+            return
         traits = model.scorer.traits
         self._emit(
             ModelChanged(state="ready", model=traits.model, device=traits.device, load_seconds=seconds)

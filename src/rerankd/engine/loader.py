@@ -41,6 +41,8 @@ class Loader:
             self._closed.set()
         self.tried: Future[None] = Future()
         """Done when the first attempt has ended, either way."""
+        self.ended: Future[None] = Future()
+        """Done when the model is loaded, or nobody tries any more."""
         self.error: BaseException | None = None
         """Why the last attempt failed."""
         self._thread = threading.Thread(target=self._loop, name="rerankd-loader", daemon=True)
@@ -64,6 +66,7 @@ class Loader:
         finally:
             # whatever ended this thread: nobody may wait for it for ever
             self._tell()
+            self._end()
 
     def _attempt(self) -> bool:
         began = self._clock.now()
@@ -77,6 +80,7 @@ class Loader:
             return False
         self.error = None
         self._tell()
+        self._end()
         return True
 
     def _take(self, model: Model, began: float) -> None:
@@ -94,3 +98,7 @@ class Loader:
     def _tell(self) -> None:
         if not self.tried.done():
             self.tried.set_result(None)
+
+    def _end(self) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)

@@ -15,10 +15,10 @@ from rerankd.core.job import Job
 from rerankd.core.ports import Clock, Model
 from rerankd.core.scheduler import Scheduler
 from rerankd.core.types import OnDeadline, Pair, Reason
+from rerankd.core.watch import WatchPolicy
 from rerankd.core.work import Encode, Run, Work
 from rerankd.engine.stop import StopSignal
 from rerankd.engine.ticket import Ticket, settle
-from rerankd.engine.watch import WatchPolicy
 from rerankd.errors import BackendError, OutOfMemory
 
 __all__ = ["Workers"]
@@ -76,7 +76,7 @@ class Workers:
         """Take a job in, or say why not; both at once. With a floor, its texts are cut to fit the budget."""
         with self._lock:
             now = self._clock.now()
-            if self._closed:
+            if self._closed or not self._alive:
                 return Reason.MODEL_UNAVAILABLE
             if fit_floor is not None:
                 self._scheduler.fit(job, fit_floor, now)
@@ -84,7 +84,7 @@ class Workers:
             if refused is not None:
                 return refused
             ticket = Ticket(job)
-            self._scheduler.add(job)
+            self._scheduler.add(job, now)
             self._work.notify(len(job.texts))
         self._look_by(now + LOOK_SECONDS)
         return ticket
@@ -118,6 +118,7 @@ class Workers:
             stops = [worker.stop for worker in self._alive]
             now = self._clock.now()
             for job in jobs:
+                job.unserved = True
                 self._scheduler.close(job, now)
             workers = list(self._alive)
             self._work.notify_all()
@@ -138,10 +139,16 @@ class Workers:
             stops = [stop for job in expired for stop in self._close(job, now)]
             for worker in list(self._alive):
                 if worker.work is not None and self._hangs(worker.work, now):
+                    stops.append(worker.stop)
                     self._retire(worker, worker.work, now)
                     events.append(WorkerReplaced(cause="hung", abandoned=len(self._hung)))
+            if not self._alive:
+                # nobody is left to serve them, and some of their callers have no deadline
+                for job in self._scheduler.jobs():
+                    job.fail_all()
             done = [*expired, *self._scheduler.take_complete()]
-            again = now + LOOK_SECONDS if self._scheduler.active else math.inf
+            # also while nobody has begun what waits: that one may hang in turn
+            again = now + LOOK_SECONDS if self._scheduler.active or self._scheduler.jobs() else math.inf
         self._settle(done)
         self._stop(stops)
         for event in events:
@@ -150,7 +157,7 @@ class Workers:
 
     def _hangs(self, work: Work, now: float) -> bool:
         waited_for = any(not job.closed and now < job.deadline < math.inf for job in work.jobs)
-        return now > work.overrun_at + self._watch.hang_ms / 1000 and not waited_for
+        return self._watch.hung(work.overrun_at, now) and not waited_for
 
     def _retire(self, worker: _Worker, work: Work, now: float) -> None:
         worker.retired = True
@@ -164,11 +171,16 @@ class Workers:
 
     def _hire(self) -> None:
         worker = _Worker()
-        self._alive.add(worker)
         worker.thread = threading.Thread(
             target=self._live, args=(worker,), name="rerankd-worker", daemon=True
         )
-        worker.thread.start()
+        try:
+            worker.thread.start()
+        except RuntimeError:
+            # the system has no thread left for us: fewer workers, or none, is a state that callers are told of
+            _log.error("a worker could not be started")
+        else:
+            self._alive.add(worker)
 
     def _live(self, worker: _Worker) -> None:
         try:
@@ -247,7 +259,7 @@ class Workers:
             if error is None:
                 self._scheduler.encoded(work, pairs, now)
             else:
-                self._scheduler.encode_failed(work, now)
+                self._scheduler.failed(work, now)
             done = self._scheduler.take_complete()
             self._work.notify_all()
         self._settle(done)
@@ -270,17 +282,18 @@ class Workers:
             if worker.retired:
                 return
             now = self._clock.now()
-            if worker.stop.stopped:
-                self._scheduler.interrupted(run, now)
-            elif error is None:
+            if error is None:
+                # also when it was told to stop: it came to its end all the same, and tells how long that takes
                 changed = self._scheduler.scored(run, logits, now)
+            elif worker.stop.stopped:
+                self._scheduler.interrupted(run, now)
             elif isinstance(error, OutOfMemory):
                 changed = self._scheduler.out_of_memory(run, now)
                 self._work.notify_all()
             else:
                 self._scheduler.failed(run, now)
             done = self._scheduler.take_complete()
-            limits = self._scheduler.pairs_limit, self._scheduler.tokens_limit
+            limits = self._scheduler.limit.pairs, self._scheduler.limit.tokens
         self._settle(done)
         self._emit_run(
             "dropped" if worker.stop.stopped else "scored" if error is None else "failed",
@@ -295,10 +308,8 @@ class Workers:
             self._emit(BatchLimitChanged(max_pairs=limits[0], max_tokens=limits[1]))
 
     def _write_off(self, work: Work | None, now: float) -> None:
-        if isinstance(work, Run):
+        if work is not None:
             self._scheduler.failed(work, now)
-        elif work is not None:
-            self._scheduler.encode_failed(work, now)
         else:
             # it died while choosing: the queue itself cannot be trusted, and would kill the next one too
             for job in self._scheduler.jobs():

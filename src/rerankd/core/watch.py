@@ -1,8 +1,10 @@
-"""Watches the workers."""
+"""When a run counts as overrun, and when as hung."""
 
 from dataclasses import dataclass
 
 from rerankd.core.policy import check_range
+
+__all__ = ["WatchPolicy"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,3 +25,11 @@ class WatchPolicy:
         check_range(self, "overrun_min_ms", 0)
         check_range(self, "hang_ms", 0)
         check_range(self, "replacements", 0)
+
+    def patience(self, seconds: float) -> float:
+        """After how many seconds work is overrun that usually takes `seconds`."""
+        return max(self.overrun_factor * seconds, self.overrun_min_ms / 1000)
+
+    def hung(self, overrun_at: float, now: float) -> bool:
+        """Whether a run that was overrun from `overrun_at` on will not come back."""
+        return now > overrun_at + self.hang_ms / 1000

@@ -1,0 +1,78 @@
+"""What the scheduler needs to know before it starts work: how long it will take."""
+
+import math
+from collections.abc import Sequence
+
+from rerankd.core.batch import BatchLimit
+from rerankd.core.estimate import Estimate, EstimatePolicy, run_weight
+from rerankd.core.job import Job, Part
+from rerankd.core.lengths import CHARACTERS_PER_TOKEN
+from rerankd.core.watch import WatchPolicy
+
+__all__ = ["Costs"]
+
+
+class Costs:
+    """Predicted seconds of runs and encodings, on `workers` workers of one model."""
+
+    __slots__ = ("_limit", "_watch", "encodes", "encoding", "running", "workers")
+
+    def __init__(
+        self, *, estimate: EstimatePolicy, watch: WatchPolicy, limit: BatchLimit, workers: int, encodes: bool
+    ) -> None:
+        """`encodes`: whether texts must be encoded before they are scored."""
+        self.running = Estimate(estimate)
+        self.encoding = Estimate(estimate)
+        self.workers = workers
+        self.encodes = encodes
+        self._watch = watch
+        self._limit = limit
+
+    def run(self, lengths: Sequence[int], now: float) -> float:
+        """Seconds of one run of pairs that long."""
+        return self.running.seconds(run_weight(lengths), now)
+
+    def run_patience(self, lengths: Sequence[int], now: float) -> float:
+        """Seconds after which that run is overrun."""
+        return self._watch.patience(self.running.patience(run_weight(lengths), now))
+
+    def encode(self, job: Job, first: int, last: int, now: float) -> float:
+        """Seconds for encoding these candidates."""
+        return self.encoding.seconds(characters(job, first, last), now)
+
+    def encode_patience(self, job: Job, first: int, last: int, now: float) -> float:
+        """Seconds after which that is overrun."""
+        return self._watch.patience(self.encoding.patience(characters(job, first, last), now))
+
+    def first_score(self, job: Job, encode_slice: int, now: float) -> float:
+        """Seconds until the first score on an idle engine: the shortest candidate, and its encoding."""
+        if self._limit.whole:
+            return self.running.seconds(sum(job.weight(tokens) for tokens in job.lengths), now)
+        shortest = self.run([min(min(job.lengths), job.max_tokens)], now)
+        if not self.encodes:
+            return shortest
+        return shortest + self.encode(job, 0, min(job.parts[0].last, encode_slice), now)
+
+    def all_workers(self, part: Part, now: float) -> float:
+        """Seconds of all workers together for what waits in a part."""
+        pairs = part.waiting_pairs
+        share = min(self.workers, pairs) or 1
+        return self.running.seconds(part.waiting_weight, now, self._runs(pairs)) / share
+
+    def reachable(self, job: Job, now: float) -> int:
+        """How many of the head's candidates an idle engine could score before the deadline; at least 1."""
+        left = (job.deadline - now) * self.workers
+        for candidate in range(job.head):
+            left -= self.running.seconds(job.weight(job.lengths[candidate]), now)
+            if left < 0:
+                return max(1, candidate)
+        return job.head
+
+    def _runs(self, pairs: int) -> int:
+        """In how many runs so many pairs go."""
+        return 1 if self._limit.whole else math.ceil(pairs / self._limit.pairs)
+
+
+def characters(job: Job, first: int, last: int) -> int:
+    """How many characters the tokenizer will look at: what lies beyond the window is cut before."""
+    return int(sum(job.lengths[first:last]) * CHARACTERS_PER_TOKEN)
