@@ -182,8 +182,8 @@ def test_settings_can_be_sent_to_another_process():
     ("environ", "message"),
     [
         ({"RERANK_BATCH_SIZE": "many"}, "RERANK_BATCH_SIZE: must be a whole number, got 'many'"),
-        ({"RERANK_BATCH_SIZE": "0"}, "RERANK_BATCH_SIZE: must be a number at least 1, got 0"),
-        ({"RERANKD_BATCH_MAX_PAIRS": "0"}, "RERANKD_BATCH_MAX_PAIRS: must be a number at least 1, got 0"),
+        ({"RERANK_BATCH_SIZE": "0"}, "RERANK_BATCH_SIZE: must be a whole number at least 1, got 0"),
+        ({"RERANKD_BATCH_MAX_PAIRS": "0"}, "RERANKD_BATCH_MAX_PAIRS: must be a whole number at least 1, got 0"),
         ({"RERANK_ENABLED": "perhaps"}, "RERANK_ENABLED: must be true or false, got 'perhaps'"),
         ({"RERANK_CIRCUIT_MS": "nan"}, "RERANK_CIRCUIT_MS: must be a number, got 'nan'"),
         ({"RERANK_CIRCUIT_MS": "-1"}, "RERANK_CIRCUIT_MS: must be a number at least 0, got -1.0"),
@@ -215,7 +215,7 @@ def test_two_names_of_a_setting_may_both_be_set_to_the_same_value():
 
 def test_a_wrong_value_in_a_file_is_named_with_the_file(toml):
     path = toml("[batch]\nmax_pairs = 0\n")
-    assert refused({}, file=path) == f"{path}: batch.max_pairs: must be a number at least 1, got 0"
+    assert refused({}, file=path) == f"{path}: batch.max_pairs: must be a whole number at least 1, got 0"
     path = toml('[batch]\nmax_pairs = "4"\n')
     assert refused({}, file=path) == f"{path}: batch.max_pairs: must be a whole number, got '4'"
     path = toml("batch = 4\n")
@@ -225,7 +225,7 @@ def test_a_wrong_value_in_a_file_is_named_with_the_file(toml):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"batch": {"max_pairs": 0}}, "batch.max_pairs: must be a number at least 1, got 0"),
+        ({"batch": {"max_pairs": 0}}, "batch.max_pairs: must be a whole number at least 1, got 0"),
         ({"batch.max_pairs": "x"}, "batch.max_pairs: must be a whole number, got 'x'"),
         ({"batch.max_pairs": 1.5}, "batch.max_pairs: must be a whole number, got 1.5"),
         ({"batch": 4}, "batch: must be a table of settings, got int"),

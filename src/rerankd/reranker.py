@@ -32,6 +32,7 @@ from rerankd.engine.clock import SystemClock
 from rerankd.engine.engine import Engine
 from rerankd.engine.fork import after_fork_in_child
 from rerankd.engine.ticket import Ticket, wait, wait_async
+from rerankd.engine.workers import ALL_HANG
 from rerankd.errors import BackendError, InvalidRequest
 from rerankd.flags.memory import MemoryFlag
 from rerankd.switch import Switch
@@ -116,6 +117,7 @@ class Reranker:
         self._wait = wait
         self._require_model = require_model
         self._numbers = itertools.count(1)
+        self._known_model: Model | None = None
         self._random = random.Random()
         self._engine = engine(
             load,
@@ -315,7 +317,7 @@ class Reranker:
             model=self._model_name(),
             device=None if model is None else model.scorer.traits.device,
             model_state=state,
-            error=engine.error,
+            error=engine.error if workers is None or not workers.exhausted else ALL_HANG,
             load_seconds=engine.load_seconds,
             circuit=self._circuit.state,
             queue_pairs=waiting,
@@ -511,8 +513,10 @@ class Reranker:
 
     def _hear(self, event: Event) -> None:
         """What the engine tells."""
-        if isinstance(event, ModelChanged) and event.state == "ready" and self._engine.model is not None:
-            self._circuit.reset(remote=not self._engine.model.scorer.traits.local)
+        model = self._engine.model
+        if isinstance(event, ModelChanged) and model is not None and model is not self._known_model:
+            self._known_model = model
+            self._circuit.reset(remote=not model.scorer.traits.local)
         self._emit(event)
 
     def _emit(self, event: Event) -> None:

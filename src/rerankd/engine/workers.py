@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 
 from rerankd.core.conclusion import Conclusion, conclude
-from rerankd.core.events import BatchLimitChanged, Event, RunEnded, RunResult, WorkerReplaced
+from rerankd.core.events import BatchLimitChanged, Event, ModelChanged, RunEnded, RunResult, WorkerReplaced
 from rerankd.core.job import Job
 from rerankd.core.ports import Clock, Model
 from rerankd.core.scheduler import Scheduler
@@ -24,6 +24,8 @@ from rerankd.errors import BackendError, OutOfMemory
 __all__ = ["Workers"]
 
 _log = logging.getLogger(__name__)
+
+ALL_HANG = "every worker hangs in the model, and no more may be started"
 
 LOOK_SECONDS = 0.05
 """How often busy workers are looked at. Callers wake by themselves; this only finds what hangs."""
@@ -66,6 +68,7 @@ class Workers:
         self._alive: set[_Worker] = set()
         self._hung: set[_Worker] = set()
         self._closed = False
+        self._was_exhausted = False
         with self._lock:
             for _ in range(scheduler.workers):
                 self._hire()
@@ -146,13 +149,13 @@ class Workers:
                 # nobody is left to serve them, and some of their callers have no deadline
                 for job in self._scheduler.jobs():
                     job.fail_all()
+            events += self._availability()
             done = [*expired, *self._scheduler.take_complete()]
             # also while nobody has begun what waits: that one may hang in turn
             again = now + LOOK_SECONDS if self._scheduler.active or self._scheduler.jobs() else math.inf
         self._settle(done)
         self._stop(stops)
-        for event in events:
-            self._emit(event)
+        self._tell(events)
         return again
 
     def _hangs(self, work: Work, now: float) -> bool:
@@ -204,8 +207,8 @@ class Workers:
             with self._lock:
                 worker.work = None
                 if self._closed or worker.retired:
-                    self._leave(worker)
-                    return None
+                    events = self._leave(worker)
+                    break
                 work = self._scheduler.next(self._clock.now())
                 done = self._scheduler.take_complete()
                 if work is not None:
@@ -216,13 +219,31 @@ class Workers:
             self._settle(done)
             if work is not None:
                 return work
+        self._tell(events)
+        return None
 
-    def _leave(self, worker: _Worker) -> None:
+    def _leave(self, worker: _Worker) -> list[Event]:
+        """Under the lock. A thread ends; if it was a hung one, there is room for another again."""
         self._alive.discard(worker)
         self._hung.discard(worker)
         if worker.retired and not self._closed and len(self._alive) < self._scheduler.workers:
-            # a hang has ended, so there is room again
             self._hire()
+        return self._availability()
+
+    def _availability(self) -> list[Event]:
+        """Under the lock. What is to be told when the last worker hangs, and when there is one again."""
+        if self.exhausted == self._was_exhausted or self._closed:
+            return []
+        self._was_exhausted = self.exhausted
+        traits = self._model.scorer.traits
+        return [
+            ModelChanged(
+                state="unavailable" if self.exhausted else "ready",
+                model=traits.model,
+                device=traits.device,
+                error=ALL_HANG if self.exhausted else None,
+            )
+        ]
 
     def _bury(self, worker: _Worker) -> None:
         with self._lock:
@@ -232,10 +253,10 @@ class Workers:
                 self._write_off(work, now)
             worker.retired = True
             done = self._scheduler.take_complete()
-            self._leave(worker)
+            events = self._leave(worker)
             abandoned = len(self._hung)
         self._settle(done)
-        self._emit(WorkerReplaced(cause="died", abandoned=abandoned))
+        self._tell([WorkerReplaced(cause="died", abandoned=abandoned), *events])
 
     # -- the work itself --------------------------------------------------------------------------------
 
@@ -325,6 +346,10 @@ class Workers:
     def _stop(self, stops: Iterable[StopSignal]) -> None:
         for stop in stops:
             stop.fire()
+
+    def _tell(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self._emit(event)
 
     def _settle(self, jobs: Iterable[Job]) -> None:
         for job in jobs:
