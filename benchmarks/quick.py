@@ -9,6 +9,7 @@ It informs and never fails: on a busy or small machine a missed figure is no fau
 import argparse
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -68,6 +69,10 @@ def main() -> None:
     parser.add_argument("--budget-ms", type=float, default=100.0)
     arguments = parser.parse_args()
     figures = []
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if not arguments.json:
+        busy = "  Others are busy here: the figures are worse than they should be." if load > cores / 4 else ""
+        print(f"Load average before: {load:.1f} on {cores} cores.{busy}", flush=True)
     with tempfile.TemporaryDirectory() as data_dir:
         for figure in measure(arguments, Settings.load(data_dir=data_dir)):
             figures.append(figure)
