@@ -109,7 +109,7 @@ class Job:
         self.unserved = False
         """Whether the engine was closed under it."""
         self.overran = False
-        """Whether a run was overdue when the job was closed."""
+        """Whether a run was overdue when the job was closed, or was given up while the job waited."""
         self.begun = False
         self.closed = False
         self.exchange: object = None

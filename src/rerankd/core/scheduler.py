@@ -111,7 +111,7 @@ class Scheduler:
         """Nobody waits for this job any more; returns the work under way that is thereby of no use."""
         if not job.closed:
             job.closed = True
-            job.overran = self.overran(now)
+            job.overran = job.overran or self.overran(now)
             job.dropped += job.waiting_pairs
             self._jobs.pop(job, None)
         return [work for work in self.active if job in work.jobs and all(other.closed for other in work.jobs)]
@@ -181,6 +181,11 @@ class Scheduler:
         for job in work.jobs:
             if not job.closed:
                 job.failed(item.candidate for item in work.items if item.job is job)
+
+    def hung(self) -> None:
+        """Some work is given up while it hangs: those who wait for a worker now fall short because of it."""
+        for job in self._jobs:
+            job.overran = True
 
     def out_of_memory(self, run: Run, now: float) -> bool:
         """A run did not fit: queue its pairs again for smaller ones, or fail it if it cannot be smaller."""

@@ -166,13 +166,10 @@ class Workers:
         worker.retired = True
         self._alive.discard(worker)
         self._hung.add(worker)
+        self._scheduler.hung()
         self._write_off(work, now)
         if len(self._hung) <= self._watch.replacements * self._scheduler.workers:
             self._hire()
-        elif not self._alive:
-            # nobody is left to serve those who wait, and without a deadline they would wait for ever
-            for job in self._scheduler.jobs():
-                job.fail_all()
 
     # -- threads ----------------------------------------------------------------------------------------
 
