@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from types import ModuleType
 from typing import Any, Final, overload
 
@@ -30,7 +30,7 @@ from rerankd.encoders import CrossEncoder, Foreign, Own
 from rerankd.engine.clock import SystemClock
 from rerankd.engine.fork import after_fork_in_child
 from rerankd.engine.ticket import wait_async
-from rerankd.errors import InvalidRequest
+from rerankd.errors import InvalidRequest, RerankdError
 from rerankd.reranker import Reranker
 from rerankd.settings import Settings
 from rerankd.summary import Summary
@@ -123,11 +123,19 @@ async def rerank(query: str, candidates: Sequence[str], timeout_ms: float = _CIR
         reason = Reason.MODEL_LOADING
     except InvalidRequest as error:
         _log.warning("retrieval order: %s", error)
+    except RerankdError as error:
+        _say_once(str(error))
     except Exception as error:  # noqa: BLE001 - the fail-open boundary: this function never raises
         # no message and no traceback: a host's encoder may have put a text into either
         _log.error("retrieval order: %s", type(error).__name__)
     _note(len(items), Outcome.SKIPPED, reason, 0, began)
     return _retrieval_order(items, reason)
+
+
+@lru_cache(maxsize=64)
+def _say_once(problem: str) -> None:
+    """A setting that nothing can be made of would else be told with each request."""
+    _log.error("retrieval order: %s", problem)
 
 
 async def maybe_rerank(query: str, candidates: Sequence[str]) -> list[str]:
@@ -216,8 +224,9 @@ def _as_list(candidates: Iterable[Any]) -> list[Any]:
 def get_cross_encoder() -> CrossEncoder:
     """Our cross-encoder: loaded by the first call, which blocks until it is there; afterwards the same one.
 
-    Raises `BackendError` when the model cannot be loaded. A host may put a function of its own here, whose
-    result has a `predict(pairs, batch_size=..., show_progress_bar=...)`.
+    Raises `BackendError` when the model cannot be loaded, `ConfigError` when its name cannot be one. A host
+    may put a function of its own here; what that returns needs a `predict(pairs, batch_size=...,
+    show_progress_bar=...)`.
     """
     own = _state.own()
     own.require()
@@ -244,7 +253,7 @@ class _State:
             held = self._own
             if held is not None and held[0] == wanted:
                 return held[1]
-            own = Own(build(wanted))
+            own = Own(build(wanted).start())
             self._own = wanted, own
         if held is not None:
             # whoever waits on the old one is answered; ending its threads takes a moment

@@ -17,8 +17,10 @@ from rerankd.backends.encoder import EncoderScorer
 from rerankd.core.breaker import BreakerPolicy
 from rerankd.core.ports import Model
 from rerankd.core.request import RerankPolicy
+from rerankd.engine.clock import SystemClock
 from rerankd.engine.fork import after_fork_in_child
 from rerankd.errors import BackendError, InvalidRequest
+from rerankd.logs import LogObserver
 from rerankd.reranker import Reranker
 
 if TYPE_CHECKING:
@@ -71,13 +73,19 @@ class Own:
             return self._tried
 
     def _wait(self, tried: "Future[None]") -> None:
-        self.reranker.wait_ready()
+        self._first_attempt()
         tried.set_result(None)
 
     def require(self) -> None:
-        """Wait until the model is loaded. Raises `BackendError` when it cannot be."""
-        if not self.reranker.wait_ready():
-            raise BackendError(self.reranker.status().error or "the model is not available")
+        """Wait for the first attempt to load. Raises `BackendError` when the model is not there then."""
+        self._first_attempt()
+        status = self.reranker.status()
+        if status.model_state != "ready":
+            raise BackendError(status.error or "the model is not available")
+
+    def _first_attempt(self) -> None:
+        # what entering the context waits for; `wait_ready` would wait for the attempts after a failed one, too
+        self.reranker.__enter__()
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +255,7 @@ class Foreign:
             # one call takes all pairs of a request, so all of them are its head
             policy=RerankPolicy(head_min=RerankPolicy().max_candidates),
             breaker=self._breaker(),
+            observers=(LogObserver(SystemClock()),),
         )
 
     def _sweep(self) -> None:

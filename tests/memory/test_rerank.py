@@ -28,23 +28,9 @@ from src.memory.rerank import (
     rerank_latencies,
 )
 
-VARIABLES = (
-    "CROSS_ENCODER_MODEL",
-    "DEVICE",
-    "RERANK_BATCH_SIZE",
-    "RERANK_BUDGET_MS",
-    "RERANK_CIRCUIT_MS",
-    "RERANK_ENABLED",
-)
 TEXTS = [f"doc {number}" for number in range(24)]
 PATIENT_MS = 30_000.0
 """A time-out that no test waits for: whoever answers within it answered for another reason."""
-
-
-@pytest.fixture(autouse=True)
-def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
 
 
 class FakeEncoder:
