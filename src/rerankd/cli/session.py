@@ -1,0 +1,50 @@
+"""What the commands that rerank have in common."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rerankd.cli.terminal import PlainLog, notice, progress_output
+
+if TYPE_CHECKING:
+    from rerankd.reranker import Reranker
+    from rerankd.settings import Settings
+
+__all__ = ["load_settings", "opened"]
+
+
+def load_settings(**overrides: Any) -> "Settings":
+    """The settings; what is no setting is pointed out. The library's warnings go to standard error from here.
+
+    Who sets a log level gets the log instead, in the format of the settings.
+    """
+    from rerankd.logs import configure
+    from rerankd.settings import Settings
+
+    settings = Settings.load(**overrides)
+    for unknown in settings.unknown:
+        notice(str(unknown))
+    if "log.level" in settings.sources or "log.format" in settings.sources:
+        configure(settings.log)
+    else:
+        logger = logging.getLogger("rerankd")
+        if not any(isinstance(handler, PlainLog) for handler in logger.handlers):
+            logger.addHandler(PlainLog(logging.WARNING))
+    return settings
+
+
+@contextmanager
+def opened(
+    settings: "Settings", model: str | None = None, *, require_model: bool = False
+) -> Iterator["Reranker"]:
+    """A reranker whose model is loaded, or has failed to load."""
+    import rerankd
+
+    reranker = rerankd.open(model, settings=settings, require_model=require_model)
+    with progress_output().status("Loading the model ..."):
+        reranker.__enter__()
+    try:
+        yield reranker
+    finally:
+        reranker.close()
