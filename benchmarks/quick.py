@@ -71,7 +71,9 @@ def main() -> None:
     figures = []
     load, cores = os.getloadavg()[0], os.cpu_count() or 1
     if not arguments.json:
-        busy = "  Others are busy here: the figures are worse than they should be." if load > cores / 4 else ""
+        busy = (
+            "  Others are busy here: the figures are worse than they should be." if load > cores / 4 else ""
+        )
         print(f"Load average before: {load:.1f} on {cores} cores.{busy}", flush=True)
     with tempfile.TemporaryDirectory() as data_dir:
         for figure in measure(arguments, Settings.load(data_dir=data_dir)):
