@@ -93,8 +93,9 @@ class RerankedResult:
 
 
 class _Answer(list[RerankedResult]):
-    """A list, which also knows why it is not in the model's order."""
+    """A list, which also knows how many were scored, and why not all."""
 
+    depth: int = 0
     reason: Reason | None = None
 
 
@@ -196,7 +197,7 @@ def _answer(ranking: Ranking) -> _Answer:
         RerankedResult(candidate.item, score, candidate.rank)
         for candidate, score in zip(ranking, scores, strict=True)
     )
-    answer.reason = ranking.reason
+    answer.depth, answer.reason = ranking.depth, ranking.reason
     return answer
 
 
