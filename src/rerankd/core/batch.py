@@ -54,7 +54,8 @@ class BatchLimit:
         """A run of so many pairs did not fit; False: it cannot be made smaller."""
         if pairs == 1 or self.whole:
             return False
-        self.pairs = max(1, pairs // 2)
+        # a larger run that was under way already may come back after a smaller one
+        self.pairs = max(1, min(self.pairs, pairs // 2))
         self._good_runs = 0
         return True
 

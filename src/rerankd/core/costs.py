@@ -47,7 +47,7 @@ class Costs:
     def first_score(self, job: Job, encode_slice: int, now: float) -> float:
         """Seconds until the first score on an idle engine: the shortest candidate, and its encoding."""
         if self._limit.whole:
-            return self.running.seconds(sum(job.weight(tokens) for tokens in job.lengths), now)
+            return self.run(job.lengths, now)
         shortest = self.run([min(min(job.lengths), job.max_tokens)], now)
         if not self.encodes:
             return shortest
@@ -55,9 +55,9 @@ class Costs:
 
     def all_workers(self, part: Part, now: float) -> float:
         """Seconds of all workers together for what waits in a part."""
-        pairs = part.waiting_pairs
-        share = min(self.workers, pairs) or 1
-        return self.running.seconds(part.waiting_weight, now, self._runs(pairs)) / share
+        # a run is one worker's, however many pairs it holds
+        runs = self._runs(part.waiting_pairs)
+        return self.running.seconds(part.waiting_weight, now, runs) / max(1, min(self.workers, runs))
 
     def reachable(self, job: Job, now: float) -> int:
         """How many of the head's candidates an idle engine could score before the deadline; at least 1."""

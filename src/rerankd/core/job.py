@@ -38,6 +38,12 @@ class Part:
         """What is not yet begun will weigh, estimated until it is encoded."""
         self.waiting_pairs = 0
 
+    def change(self, pairs: int, weight: float) -> None:
+        """So many pairs more, or fewer, wait."""
+        self.waiting_pairs += pairs
+        # rounding may neither go below nothing nor leave a remainder of it
+        self.waiting_weight = max(0.0, self.waiting_weight + weight) if self.waiting_pairs else 0.0
+
     @property
     def available(self) -> bool:
         """Whether a worker could begin something here."""
@@ -170,30 +176,25 @@ class Job:
     def forget(self, part: Part, first: int, last: int) -> None:
         """These candidates will never have pairs to wait for."""
         for candidate in range(first, last):
-            part.waiting_weight -= self.weight(self.lengths[candidate])
-            part.waiting_pairs -= 1
+            part.change(-1, -self.weight(self.lengths[candidate]))
 
     def ready(self, candidate: int, pairs: Sequence[Pair]) -> None:
         """A candidate has been encoded into these pairs, which now wait for a run."""
         part = self.part_of(candidate)
-        part.waiting_weight += sum(pair_weight(pair.tokens) for pair in pairs)
-        part.waiting_weight -= self.weight(self.lengths[candidate])
-        part.waiting_pairs += len(pairs) - 1
+        weight = sum(pair_weight(pair.tokens) for pair in pairs)
+        part.change(len(pairs) - 1, weight - self.weight(self.lengths[candidate]))
         self._chunks[candidate] = len(pairs)
         self.lengths[candidate] = sum(pair.tokens for pair in pairs)
         part.ready.extend(Item(self, candidate, pair) for pair in pairs)
 
     def taken(self, item: Item) -> None:
         """A pair left the queue, to run or to be dropped."""
-        part = self.part_of(item.candidate)
-        part.waiting_pairs -= 1
-        part.waiting_weight = max(0.0, part.waiting_weight - pair_weight(item.pair.tokens))
+        self.part_of(item.candidate).change(-1, -pair_weight(item.pair.tokens))
 
     def returned(self, item: Item) -> None:
         """A pair goes back to the front of the queue: its run did not fit into memory."""
         part = self.part_of(item.candidate)
-        part.waiting_pairs += 1
-        part.waiting_weight += pair_weight(item.pair.tokens)
+        part.change(1, pair_weight(item.pair.tokens))
         part.ready.appendleft(item)
 
     def scored(self, candidate: int, logit: float) -> None:
@@ -226,6 +227,17 @@ class Job:
         """One of its pairs could not end in time."""
         self.dropped += 1
         self.give_up(candidate)
+
+    def close(self, *, overran: bool) -> None:
+        """Nobody waits for it any more: what nobody has begun is dropped."""
+        self.closed = True
+        self.overran = self.overran or overran
+        self.dropped += self.waiting_pairs
+        for part in self.parts:
+            # what is in there points back here: let go of it now, not when the collector comes round
+            part.ready.clear()
+            part.next = part.last
+            part.change(-part.waiting_pairs, 0.0)
 
     def fail_all(self) -> None:
         """The engine itself failed: nothing more will come."""

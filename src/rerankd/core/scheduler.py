@@ -65,11 +65,13 @@ class Scheduler:
 
     def refuse(self, job: Job, now: float) -> Reason | None:
         """Why a request cannot be taken in, predicted before anything is queued; None: it can."""
-        full = self.waiting_pairs + len(job.texts) > self._batch.queue_pairs
+        # where nothing waits, even the largest request has its place
+        waiting_pairs = self.waiting_pairs
+        full = waiting_pairs > 0 and waiting_pairs + len(job.texts) > self._batch.queue_pairs
         if job.deadline == math.inf:
             return Reason.OVERLOADED if full else None
         needed = self.costs.first_score(job, self._batch.encode_slice, now)
-        if now + needed > job.deadline:
+        if now >= job.deadline or now + needed > job.deadline:
             return Reason.BUDGET_TOO_SMALL
         begun, waiting = self._heads(now)
         idle = len(self.active) < self.workers
@@ -110,9 +112,7 @@ class Scheduler:
     def close(self, job: Job, now: float) -> list[Work]:
         """Nobody waits for this job any more; returns the work under way that is thereby of no use."""
         if not job.closed:
-            job.closed = True
-            job.overran = job.overran or self.overran(now)
-            job.dropped += job.waiting_pairs
+            job.close(overran=self.overran(now))
             self._jobs.pop(job, None)
         return [work for work in self.active if job in work.jobs and all(other.closed for other in work.jobs)]
 
@@ -179,8 +179,9 @@ class Scheduler:
                 work.job.failed(range(work.first, work.last))
             return
         for job in work.jobs:
-            if not job.closed:
-                job.failed(item.candidate for item in work.items if item.job is job)
+            wanted = [item.candidate for item in work.items if item.job is job and job.wants(item)]
+            if wanted:
+                job.failed(wanted)
 
     def hung(self) -> None:
         """Some work is given up while it hangs: those who wait for a worker now fall short because of it."""
@@ -193,14 +194,21 @@ class Scheduler:
             self.failed(run, now)
             return False
         self._end(run, now)
-        for item in reversed(run.items):
+        # in their queues they stand in retrieval order, in the run by their length
+        for item in sorted(run.items, key=lambda item: item.candidate, reverse=True):
             if item.job.wants(item):
                 item.job.returned(item)
         return True
 
     def interrupted(self, run: Run, now: float) -> None:
-        """A run was stopped because nobody waits for it; it says nothing about the scorer."""
+        """A run was stopped because nobody waits for it any more.
+
+        One that lasted longer than predicted would have lasted at least as long as it did: without that a slow
+        spell in which no run ends in time would never be noticed. One that was overrun is the circuit's matter.
+        """
         self._end(run, now)
+        if run.predicted < now - run.started and not run.overran(now):
+            self.costs.running.observe(run.weight, now - run.started, now)
 
     def _end(self, work: Work, now: float) -> None:
         self.active.discard(work)
