@@ -151,6 +151,7 @@ class Reranker:
     def _forked(self) -> None:
         # threads and locks of the parent are of no use here, and its random numbers would repeat
         self._random = random.Random()
+        self._known_model = None
         self._circuit.reset(remote=False)
         self._switch.reset()
         self._engine.forked()

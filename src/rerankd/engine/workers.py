@@ -8,6 +8,7 @@ import logging
 import math
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 
 from rerankd.core.conclusion import Conclusion, conclude
 from rerankd.core.events import BatchLimitChanged, Event, ModelChanged, RunEnded, RunResult, WorkerReplaced
@@ -70,8 +71,9 @@ class Workers:
         self._closed = False
         self._was_exhausted = False
         with self._lock:
-            for _ in range(scheduler.workers):
-                self._hire()
+            self._staff()
+        if self._short:
+            self._look_by(clock.now() + LOOK_SECONDS)
 
     # -- for callers ------------------------------------------------------------------------------------
 
@@ -95,11 +97,15 @@ class Workers:
     def conclude(self, ticket: Ticket, on_deadline: OnDeadline) -> Conclusion:
         """End a job for its caller, complete or not: what is not yet begun is dropped, the rest stopped."""
         with self._lock:
-            stops = self._close(ticket.job, self._clock.now())
-            conclusion = conclude(ticket.job, on_deadline)
+            job = ticket.job
+            stops = self._close(job, self._clock.now())
+            conclusion = conclude(job, on_deadline)
+            # told once; and nobody waits any more, so a job and its ticket need not keep each other alive
+            dropped, job.dropped = job.dropped, 0
+            job.exchange = None
         self._stop(stops)
-        if ticket.job.dropped:
-            self._emit_run("dropped", ticket.job.dropped, 0, 0, 0.0, 0.0, None)
+        if dropped:
+            self._emit_run("dropped", dropped, 0, 0, 0.0, 0.0, None)
         return conclusion
 
     @property
@@ -145,6 +151,7 @@ class Workers:
                     stops.append(worker.stop)
                     self._retire(worker, worker.work, now)
                     events.append(WorkerReplaced(cause="hung", abandoned=len(self._hung)))
+            self._staff()
             if not self._alive:
                 # nobody is left to serve them, and some of their callers have no deadline
                 for job in self._scheduler.jobs():
@@ -152,7 +159,8 @@ class Workers:
             events += self._availability()
             done = [*expired, *self._scheduler.take_complete()]
             # also while nobody has begun what waits: that one may hang in turn
-            again = now + LOOK_SECONDS if self._scheduler.active or self._scheduler.jobs() else math.inf
+            busy = self._scheduler.active or self._scheduler.jobs() or self._short
+            again = now + LOOK_SECONDS if busy else math.inf
         self._settle(done)
         self._stop(stops)
         self._tell(events)
@@ -168,10 +176,22 @@ class Workers:
         self._hung.add(worker)
         self._scheduler.hung()
         self._write_off(work, now)
-        if len(self._hung) <= self._watch.replacements * self._scheduler.workers:
-            self._hire()
 
     # -- threads ----------------------------------------------------------------------------------------
+
+    @property
+    def _short(self) -> bool:
+        """Whether there should be more threads: one for each worker, and so many that hang besides."""
+        workers = self._scheduler.workers
+        room = workers * (1 + self._watch.replacements) - len(self._alive) - len(self._hung)
+        return not self._closed and len(self._alive) < workers and room >= 1
+
+    def _staff(self) -> None:
+        """Under the lock. Hire whoever is missing, as far as the system has threads for us."""
+        before = -1
+        while self._short and len(self._alive) > before:
+            before = len(self._alive)
+            self._hire()
 
     def _hire(self) -> None:
         worker = _Worker()
@@ -181,7 +201,8 @@ class Workers:
         try:
             worker.thread.start()
         except RuntimeError:
-            # the system has no thread left for us: fewer workers, or none, is a state that callers are told of
+            # the system has no thread left for us: fewer workers, or none, is a state that callers are told of,
+            # and that ends with the next look
             _log.error("a worker could not be started")
         else:
             self._alive.add(worker)
@@ -208,7 +229,7 @@ class Workers:
             with self._lock:
                 worker.work = None
                 if self._closed or worker.retired:
-                    events = self._leave(worker)
+                    events, short = self._leave(worker), self._short
                     break
                 work = self._scheduler.next(self._clock.now())
                 done = self._scheduler.take_complete()
@@ -221,14 +242,15 @@ class Workers:
             if work is not None:
                 return work
         self._tell(events)
+        if short:
+            self._look_by(self._clock.now() + LOOK_SECONDS)
         return None
 
     def _leave(self, worker: _Worker) -> list[Event]:
         """Under the lock. A thread ends; if it was a hung one, there is room for another again."""
         self._alive.discard(worker)
         self._hung.discard(worker)
-        if worker.retired and not self._closed and len(self._alive) < self._scheduler.workers:
-            self._hire()
+        self._staff()
         return self._availability()
 
     def _availability(self) -> list[Event]:
@@ -254,10 +276,12 @@ class Workers:
                 self._write_off(work, now)
             worker.retired = True
             done = self._scheduler.take_complete()
-            events = self._leave(worker)
+            events, short = self._leave(worker), self._short
             abandoned = len(self._hung)
         self._settle(done)
         self._tell([WorkerReplaced(cause="died", abandoned=abandoned), *events])
+        if short:
+            self._look_by(now + LOOK_SECONDS)
 
     # -- the work itself --------------------------------------------------------------------------------
 
@@ -270,8 +294,8 @@ class Workers:
             pairs = tokenizer.encode(
                 job.query, work.texts, max_tokens=job.max_tokens, max_chunks=job.max_chunks
             )
-            if len(pairs) != len(work.texts) or not all(pairs):
-                raise BackendError("the tokenizer did not answer every text")
+            if len(pairs) != len(work.texts) or not all(_are_pairs(each) for each in pairs):
+                raise BackendError("the tokenizer did not answer every text with pairs")
         except Exception as raised:  # noqa: BLE001 - the scorer's boundary: costs relevance only
             error = raised
         with self._lock:
@@ -294,9 +318,10 @@ class Workers:
         logits: Sequence[float] = ()
         try:
             answer = self._model.scorer.score([item.pair for item in run.items], worker.stop)
-            logits = [float(value) for value in answer]
+            # one more than asked for is enough to see that it answers too many, be they without end
+            logits = [float(value) for value in islice(answer, len(run.items) + 1)]
             if len(logits) != len(run.items):
-                raise BackendError(f"the scorer gave {len(logits)} scores for {len(run.items)} pairs")
+                raise BackendError(f"the scorer did not give {len(run.items)} scores for as many pairs")
         except Exception as raised:  # noqa: BLE001 - the scorer's boundary: costs relevance only
             error = raised
         changed = False
@@ -378,3 +403,8 @@ class Workers:
                 error=error,
             )
         )
+
+
+def _are_pairs(answer: Sequence[object]) -> bool:
+    """Whether a tokenizer's answer for one text is what a run can be made of."""
+    return len(answer) > 0 and all(isinstance(pair, Pair) for pair in answer)
