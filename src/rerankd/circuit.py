@@ -56,6 +56,8 @@ class Circuit:
         self._probe = probe
         self._call_at = call_at
         self._draw = draw
+        self._turn = 0
+        """Which of the arranged calls of `_ask` still holds: the last one."""
         self.reset(remote=False)
 
     def reset(self, *, remote: bool) -> None:
@@ -64,6 +66,7 @@ class Circuit:
         self._breaker = Breaker(self._policy, remote=remote, draw=self._draw)
         self._told: CircuitState = "closed"
         self._wakes: float | None = None
+        self._turn += 1
 
     @property
     def state(self) -> CircuitState:
@@ -109,7 +112,7 @@ class Circuit:
         if news is None:
             return
         if news.wakes is not None:
-            self._call_at(news.wakes, self._ask)
+            self._ask_at(news.wakes)
         if news.state != news.previous:
             self._emit(
                 CircuitChanged(
@@ -121,9 +124,18 @@ class Circuit:
                 )
             )
 
-    def _ask(self) -> None:
+    def _ask_at(self, at: float) -> None:
+        """Ask then, and no longer when it was meant to be: else each probe without a verdict would leave two."""
+        with self._lock:
+            self._turn += 1
+            turn = self._turn
+        self._call_at(at, lambda: self._ask(turn))
+
+    def _ask(self, turn: int) -> None:
         """Probe, if it is time to; at the end of a probe's lease this opens the circuit again."""
         with self._lock:
+            if turn != self._turn:
+                return
             permit = self._breaker.probe(self._clock.now())
             news = self._news()
         self._tell(news)
@@ -133,9 +145,9 @@ class Circuit:
     def _heard(self, permit: Permit, verdict: Verdict) -> None:
         now = self._clock.now()
         with self._lock:
-            self._breaker.end(permit, verdict, now)
-            again = self._breaker.state == "half_open"
+            mattered = self._breaker.end(permit, verdict, now)
+            again = mattered and self._breaker.state == "half_open"
             news = self._news()
         self._tell(news)
         if again:
-            self._call_at(now if verdict is Verdict.GOOD else now + _PROBE_AGAIN, self._ask)
+            self._ask_at(now if verdict is Verdict.GOOD else now + _PROBE_AGAIN)
