@@ -8,8 +8,12 @@ from rerankd.core.estimate import Estimate, EstimatePolicy, run_weight
 from rerankd.core.job import Job, Part
 from rerankd.core.lengths import CHARACTERS_PER_TOKEN
 from rerankd.core.watch import WatchPolicy
+from rerankd.core.work import Run
 
 __all__ = ["Costs"]
+
+_CALL = 1_000.0
+"""The weight of every call that takes a whole request; only that it is always the same matters."""
 
 
 class Costs:
@@ -30,11 +34,11 @@ class Costs:
 
     def run(self, lengths: Sequence[int], now: float) -> float:
         """Seconds of one run of pairs that long."""
-        return self.running.seconds(run_weight(lengths), now)
+        return self.running.seconds(self._weight(run_weight(lengths)), now)
 
     def run_patience(self, lengths: Sequence[int], now: float) -> float:
         """Seconds after which that run is overrun."""
-        return self._watch.patience(self.running.patience(run_weight(lengths), now))
+        return self._watch.patience(self.running.patience(self._weight(run_weight(lengths)), now))
 
     def encode(self, job: Job, first: int, last: int, now: float) -> float:
         """Seconds for encoding these candidates."""
@@ -57,7 +61,8 @@ class Costs:
         """Seconds of all workers together for what waits in a part."""
         # a run is one worker's, however many pairs it holds
         runs = self._runs(part.waiting_pairs)
-        return self.running.seconds(part.waiting_weight, now, runs) / max(1, min(self.workers, runs))
+        weight = self._weight(part.waiting_weight)
+        return self.running.seconds(weight, now, runs) / max(1, min(self.workers, runs))
 
     def reachable(self, job: Job, now: float) -> int:
         """How many of the head's candidates an idle engine could score before the deadline; at least 1."""
@@ -67,6 +72,15 @@ class Costs:
             if left < 0:
                 return max(1, candidate)
         return job.head
+
+    def observe(self, run: Run, now: float) -> None:
+        """Learn from a run that ends now."""
+        self.running.observe(self._weight(run.weight), now - run.started, now)
+
+    def _weight(self, weight: float) -> float:
+        """A scorer that takes a request whole is not timed at load, so nobody knows how much of a call's cost is
+        fixed. All its calls count as equal: a guess by size would refuse sizes that were never tried."""
+        return _CALL if self._limit.whole else weight
 
     def _runs(self, pairs: int) -> int:
         """In how many runs so many pairs go."""

@@ -164,7 +164,7 @@ class Scheduler:
     def scored(self, run: Run, logits: Sequence[float], now: float) -> bool:
         """A run has ended with one score a pair; tells whether the batch limit grew back by it."""
         self._end(run, now)
-        self.costs.running.observe(run.weight, now - run.started, now)
+        self.costs.observe(run, now)
         for item, logit in zip(run.items, logits, strict=True):
             if item.job.wants(item):
                 item.job.scored(item.candidate, logit)
@@ -208,7 +208,7 @@ class Scheduler:
         """
         self._end(run, now)
         if run.predicted < now - run.started and not run.overran(now):
-            self.costs.running.observe(run.weight, now - run.started, now)
+            self.costs.observe(run, now)
 
     def _end(self, work: Work, now: float) -> None:
         self.active.discard(work)

@@ -1,0 +1,59 @@
+"""A scorer that takes each request whole is never split, and no size is refused that was never tried."""
+
+import pytest
+
+from rerankd.core.estimate import EstimatePolicy
+from rerankd.core.job import Job
+from rerankd.core.ports import ScorerTraits
+from rerankd.core.scheduler import BatchPolicy, Scheduler
+from rerankd.core.types import Text
+from rerankd.core.watch import WatchPolicy
+from rerankd.core.work import Run
+
+BUDGET = 0.25
+
+
+@pytest.fixture
+def scheduler() -> Scheduler:
+    return Scheduler(
+        ScorerTraits(model="m", device="host", unit="query", local=False),
+        batch=BatchPolicy(),
+        estimate=EstimatePolicy(),
+        watch=WatchPolicy(),
+        encodes=False,
+    )
+
+
+def job(number: int, size: int, now: float) -> Job:
+    texts = [Text("some words of a candidate")] * size
+    return Job(number, Text("query"), texts, arrived=now, deadline=now + BUDGET, head=8, max_tokens=512)
+
+
+def ask(scheduler: Scheduler, asked: Job, now: float, seconds: float) -> int:
+    """Let a request through; its call takes so long. Gives the number of pairs in the call."""
+    assert scheduler.refuse(asked, now) is None
+    scheduler.add(asked, now)
+    run = scheduler.next(now)
+    assert isinstance(run, Run)
+    assert scheduler.next(now) is None
+    scheduler.scored(run, [0.0] * len(run.items), now + seconds)
+    return len(run.items)
+
+
+def test_one_call_takes_all_candidates_also_beyond_the_head(scheduler: Scheduler) -> None:
+    assert ask(scheduler, job(1, 24, 0.0), 0.0, 0.01) == 24
+
+
+@pytest.mark.parametrize("sizes", [(1, 24, 100), (24, 1, 24)])
+def test_calls_that_cost_the_same_whatever_their_size_are_all_made(
+    scheduler: Scheduler, sizes: tuple[int, ...]
+) -> None:
+    now = 0.0
+    for number, size in enumerate(sizes):
+        assert ask(scheduler, job(number, size, now), now, 0.1) == size
+        now += 0.1
+
+
+def test_a_budget_is_refused_in_which_no_call_ended(scheduler: Scheduler) -> None:
+    ask(scheduler, job(1, 24, 0.0), 0.0, 0.4)
+    assert scheduler.refuse(job(2, 24, 0.4), 0.4) == "budget_too_small"
