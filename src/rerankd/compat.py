@@ -179,9 +179,9 @@ async def _engine(deadline: Deadline) -> tuple[Reranker, Any] | None:
         own = _state.own()
         predict = own.encoder.replaced_predict()
         if predict is None:
-            loading = own.loading()
-            if loading is not None:
-                await wait_async(loading, deadline.remaining(_clock.now()))
+            opening = own.opening()
+            if opening is not None:
+                await wait_async(opening, deadline.remaining(_clock.now()))
             return own.reranker, own.encoder
         awaited = _foreign.get(lambda: own.encoder, owner=predict)
     await wait_async(awaited, deadline.remaining(_clock.now()))
@@ -254,7 +254,7 @@ class _State:
             held = self._own
             if held is not None and held[0] == wanted:
                 return held[1]
-            own = Own(build(wanted).start())
+            own = Own(build(wanted))
             self._own = wanted, own
         if held is not None:
             # whoever waits on the old one is answered; ending its threads takes a moment

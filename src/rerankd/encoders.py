@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from rerankd.backends.encoder import EncoderScorer
 from rerankd.core.breaker import BreakerPolicy
 from rerankd.core.ports import Model
-from rerankd.core.request import RerankPolicy
 from rerankd.engine.clock import SystemClock
 from rerankd.engine.fork import after_fork_in_child
 from rerankd.errors import BackendError, InvalidRequest
@@ -58,23 +57,21 @@ class Own:
 
     def _forked(self) -> None:
         self._lock = threading.Lock()
-        self._tried: Future[None] | None = None
+        self._opened: Future[None] | None = None
 
-    def loading(self) -> "Future[None] | None":
-        """Done when the first attempt to load has ended; None when there is nothing to wait for."""
-        if self.reranker.status().model_state != "loading":
-            return None
+    def opening(self) -> "Future[None] | None":
+        """Done when the flag has been read and the first attempt to load has ended; None: they have."""
         with self._lock:
-            if self._tried is None or self._tried.done():
-                self._tried = Future()
+            if self._opened is None:
+                self._opened = Future()
                 threading.Thread(
-                    target=self._wait, args=(self._tried,), name="rerankd-encoder", daemon=True
+                    target=self._open, args=(self._opened,), name="rerankd-encoder", daemon=True
                 ).start()
-            return self._tried
+            return None if self._opened.done() else self._opened
 
-    def _wait(self, tried: "Future[None]") -> None:
+    def _open(self, opened: "Future[None]") -> None:
         self._first_attempt()
-        tried.set_result(None)
+        opened.set_result(None)
 
     def require(self) -> None:
         """Wait for the first attempt to load. Raises `BackendError` when the model is not there then."""
@@ -252,8 +249,6 @@ class Foreign:
         return Reranker(
             lambda: model,
             name=scorer.traits.model,
-            # one call takes all pairs of a request, so all of them are its head
-            policy=RerankPolicy(head_min=RerankPolicy().max_candidates),
             breaker=self._breaker(),
             observers=(LogObserver(SystemClock()),),
         )
