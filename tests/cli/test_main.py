@@ -7,6 +7,8 @@ from importlib.metadata import version
 
 import pytest
 
+import rerankd
+
 from .conftest import Run
 
 COMMANDS = [
@@ -74,6 +76,16 @@ def test_a_group_without_a_command_shows_its_help(run: Run) -> None:
     done = run("flag")
     assert done.status == 2
     assert "shadow" in done.out + done.err
+
+
+def test_an_interrupted_command_says_so_in_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rerankd, "open", interrupted)
+    done = run("rerank", "dog", "--candidates", "-", stdin=b"a dog")
+    assert (done.status, done.out) == (130, "")
+    assert done.err.strip() == "rerankd: interrupted"
 
 
 def test_importing_the_command_line_imports_nothing_heavy() -> None:

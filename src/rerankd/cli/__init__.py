@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn, cast
 import typer
 
 from rerankd.cli import bench, demo, doctor, evaluate, flag, models, rerank, settings
-from rerankd.cli.terminal import fail
+from rerankd.cli.terminal import fail, notice
 from rerankd.errors import ConfigError, InvalidRequest, RerankdError
 
 __all__ = ["app", "main"]
@@ -21,6 +21,9 @@ __all__ = ["app", "main"]
 _WrongUse = cast(
     "type[Exception]", next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 )
+
+_INTERRUPTED = 130
+"""The exit status after Ctrl-C, as shells have it: 128 and the signal's number."""
 
 app = typer.Typer(
     name="rerankd",
@@ -86,8 +89,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fail(str(error), 2)
     except RerankdError as error:
         fail(str(error), 1)
-    except typer.Abort:
-        fail("interrupted", 130)
+    except typer.Abort:  # how older versions of typer tell of Ctrl-C
+        status = _INTERRUPTED
+    if status == _INTERRUPTED:
+        notice("interrupted")
     raise SystemExit(status or 0)
 
 

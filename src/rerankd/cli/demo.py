@@ -63,7 +63,7 @@ def demo(
         _paint(picture, settings, first, budget)
         return
     console = output()
-    _introduce(console, len({p.id for q in questions() for p in q.candidates}), budget)
+    _introduce(console, len(questions()), budget)
     with _loaded(console, settings) as reranker:
         _show_first(console, reranker, first, budget)
         _show_all(console, reranker, questions(), budget)
@@ -79,14 +79,14 @@ def demo(
 # -- the parts ---------------------------------------------------------------------------------------------
 
 
-def _introduce(console: "Console", passages: int, budget: float) -> None:
+def _introduce(console: "Console", asked: int, budget: float) -> None:
     from rich.text import Text
 
     console.print(
         Text.assemble(
             ("rerankd demo", "bold"),
-            f": a cross-encoder reorders what BM25 found among {passages} made-up support passages of a product"
-            f" that does not exist, 24 for each question, within {budget:g} ms each.",
+            f": {asked} questions with 24 candidates each, in the order of BM25, reordered by a cross-encoder"
+            f" within {budget:g} ms. The product and its passages are made up; the model and the times are real.",
         )
     )
 

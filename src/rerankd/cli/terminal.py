@@ -19,7 +19,9 @@ def output() -> "Console":
     from rich.console import Console
 
     if sys.stdout.isatty():
-        return Console(highlight=False)
+        console = Console(highlight=False)
+        # by itself rich leaves bold and dim in
+        return Console(highlight=False, color_system=None) if console.no_color else console
     # Into a pipe or file rich would assume 80 columns, which cuts texts off for nothing.
     return Console(highlight=False, width=shutil.get_terminal_size((120, 24)).columns)
 
