@@ -2,7 +2,13 @@ from pathlib import Path
 
 import pytest
 
+from rerankd.models.hub import Hub
+from tests.models.conftest import REPOSITORY, hub, made, online, remote
+from tests.models.hub_server import COMMIT, FakeHub
+
 from .conftest import Run
+
+__all__ = ["hub", "made", "online", "remote"]
 
 LARGE = "cross-encoder/ms-marco-MiniLM-L-12-v2"
 
@@ -95,3 +101,18 @@ def test_a_changed_file_fails_until_it_is_accepted(run: Run, tmp_path: Path) -> 
     assert "--accept" in done.err
     assert run("models", "verify", folder, "--accept").status == 0
     assert run("models", "verify", folder).status == 0
+
+
+def test_a_model_is_pulled_from_the_hub_checked_and_then_known_to_verify(
+    run: Run, made: Path, remote: FakeHub, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rerankd.models.locate.Hub", lambda: hub)
+    monkeypatch.setattr("rerankd.backends.cpu.int8_path", lambda: "none")
+    done = run("models", "pull", REPOSITORY, "--json")
+    assert done.status == 0, done.err
+    assert (done.json["model"], done.json["source"], done.json["revision"]) == (REPOSITORY, "hub", COMMIT)
+    assert Path(done.json["onnx"]).read_bytes() == (made / "model.onnx").read_bytes()
+    asked = len(remote.requests)
+    seen = run("models", "verify", REPOSITORY, "--json")
+    assert {each["status"] for each in seen.json["files"]} == {"trusted"}
+    assert len(remote.requests) == asked  # verifying downloads nothing

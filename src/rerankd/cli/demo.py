@@ -179,6 +179,7 @@ def _show_slow(console: "Console", settings: "Settings", question: "Question", b
 
 @contextmanager
 def _slow_reranker(settings: "Settings") -> Iterator[tuple["Reranker", "SlowScorer"]]:
+    from rerankd.cli.session import loaded
     from rerankd.cli.slowed import SlowScorer, slowed
     from rerankd.core.ports import Model
     from rerankd.reranker import Reranker
@@ -191,7 +192,7 @@ def _slow_reranker(settings: "Settings") -> Iterator[tuple["Reranker", "SlowScor
         scorers.append(scorer)
         return model
 
-    with Reranker(
+    reranker = Reranker(
         load,
         name=settings.model.model,
         policy=settings.rerank,
@@ -200,7 +201,8 @@ def _slow_reranker(settings: "Settings") -> Iterator[tuple["Reranker", "SlowScor
         estimate=settings.estimate,
         watch=settings.watch,
         require_model=True,
-    ) as reranker:
+    )
+    with loaded(reranker):
         yield reranker, scorers[-1]
 
 

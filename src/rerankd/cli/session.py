@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rerankd.reranker import Reranker
     from rerankd.settings import Settings
 
-__all__ = ["load_settings", "opened"]
+__all__ = ["load_settings", "loaded", "opened"]
 
 
 def load_settings(**overrides: Any) -> "Settings":
@@ -41,7 +41,13 @@ def opened(
     """A reranker whose model is loaded, or has failed to load."""
     import rerankd
 
-    reranker = rerankd.open(model, settings=settings, require_model=require_model)
+    with loaded(rerankd.open(model, settings=settings, require_model=require_model)) as reranker:
+        yield reranker
+
+
+@contextmanager
+def loaded(reranker: "Reranker") -> Iterator["Reranker"]:
+    """Enters the reranker, and shows on a terminal that this takes a moment."""
     with progress_output().status("Loading the model ..."):
         reranker.__enter__()
     try:
