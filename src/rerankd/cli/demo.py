@@ -28,6 +28,8 @@ SHOWN = "q07"
 """The question whose whole table is shown."""
 SLOW_S = 1.0
 """How much longer each run of the slow model takes: no 24 candidates fit into any budget then."""
+SLOW_CALLS = 20
+"""Most calls to it. The circuit opens after ten, if the machine is not so busy that runs of a second are usual."""
 PATIENCE_S = 15.0
 """How long to wait for the circuit to close; it takes 2 to 3 seconds."""
 
@@ -165,7 +167,7 @@ def _show_slow(console: "Console", settings: "Settings", question: "Question", b
     with _slow_reranker(settings) as (reranker, scorer):
         scorer.delay_s = SLOW_S
         asked: list[Ranking] = []
-        while len(asked) < 40 and (not asked or asked[-1].reason is not Reason.CIRCUIT_OPEN):
+        while len(asked) < SLOW_CALLS and (not asked or asked[-1].reason is not Reason.CIRCUIT_OPEN):
             asked.append(reranker.rerank(question.text, question.candidates, budget_ms=budget))
         _tell(console, "Model made slow", asked)
         scorer.delay_s = 0.0
