@@ -1,0 +1,1 @@
+"""The reranker in virtual time: every rule is the real one, only what has threads is replaced."""

@@ -1,0 +1,100 @@
+"""Whatever goes wrong, and whenever: every promise to every caller holds, in virtual time."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from rerankd.core.types import Reason
+from tests.sim.machine import KINDS, Fault, MachinePolicy
+from tests.sim.scenario import Scenario, Simulation, random_scenario, run
+from tests.sim.traffic import Mix
+
+
+@pytest.mark.parametrize("seed", range(48))
+def test_any_scenario_keeps_every_promise(seed: int):
+    """Any machine, any faults, any callers: nothing lost or doubled, on time, each permit ended once."""
+    report = run(random_scenario(seed, 150))
+    assert not report.broken
+
+
+def test_the_same_seed_gives_the_same_trace():
+    """A failure that the simulation finds can be looked at again."""
+    traces = {run(random_scenario(7, 200, trace=True)).trace for _ in range(3)}
+    assert len(traces) == 1
+    assert run(random_scenario(8, 200, trace=True)).trace not in traces
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_that_fails_all_the_time_costs_relevance_only(kind: str):
+    """With nothing but one fault from the first request to the last, everybody is answered in time."""
+    fault = Fault(kind=kind, start=0.0, end=1_000.0, lasts=1e9 if kind == "hang" else 0.8)
+    report = run(Scenario(seed=1, requests=150, load=1.0, faults=[fault]))
+    assert not report.broken
+
+
+@pytest.mark.parametrize("load", [0.5, 1.0, 4.0, 10.0])
+@pytest.mark.parametrize("grouped", [False, True])
+def test_load_and_long_texts_never_open_the_circuit(load: float, grouped: bool):
+    """Whoever falls short because too much was asked says nothing about the model."""
+    machine = MachinePolicy(noise=0.3, batch_invariant=grouped, max_batch_tokens=4_096 if grouped else 0)
+    mix = Mix(long=0.2, budgets=((0.8, 250.0, 250.0), (0.2, 10.0, 60.0)))
+    report = run(Scenario(seed=3, requests=250, load=load, machine=machine, mix=mix, pattern="bursts"))
+    assert report.opened() == 0
+    assert not report.broken
+
+
+def test_a_burst_after_a_long_silence_does_not_open_the_circuit():
+    """What was forgotten while nobody called is not held against the first runs afterwards."""
+    mix = Mix(long=0.3, cancels=0)
+    simulation = Simulation(
+        Scenario(seed=5, requests=60, load=0.7, mix=mix, machine=MachinePolicy(unit=5e-4))
+    )
+    simulation.world.at(
+        300.0, lambda: [simulation._arrive(simulation.pool.ask()) for _ in range(40)] and None
+    )
+    report = simulation.run()
+    assert report.opened() == 0
+    assert not report.broken
+
+
+def test_nobody_without_a_limit_waits_for_ever_when_every_worker_hangs():
+    """A caller who set no limit is answered when no worker is left, and the next ones at once."""
+    mix = Mix(
+        budgets=((0.5, 250.0, 250.0), (0.5, math.inf, math.inf)), cancels=0, frozen=0, plain=True, count=24
+    )
+    fault = Fault(kind="hang", start=5.0, end=1_000.0, lasts=1e9, released=False)
+    report = run(
+        Scenario(seed=1, requests=150, load=0.5, mix=mix, faults=[fault], until=300.0, epilogue=False)
+    )
+    assert not report.broken
+    assert report.outcomes[f"skipped/{Reason.MODEL_UNAVAILABLE}"] > 0
+
+
+def test_an_engine_that_hangs_for_ever_keeps_one_probe_arranged_and_no_more():
+    """Time goes on for an hour, and there is no more to do at its end than at its beginning."""
+    fault = Fault(kind="hang", start=5.0, end=4_000.0, lasts=1e9, released=False)
+    mix = Mix(budgets=((1.0, 250.0, 250.0),), cancels=0, frozen=0, plain=True, count=24)
+    scenario = Scenario(
+        seed=1, requests=150, load=0.7, mix=mix, faults=[fault], until=3_600.0, epilogue=False
+    )
+    simulation = Simulation(scenario)
+    report = simulation.run()
+    assert not report.broken
+    assert len(simulation.world._events) < 10
+
+
+def test_a_model_that_comes_late_is_used_from_then_on():
+    """Until it is loaded, after three failures, requests fall open; then they are reranked."""
+    machine = MachinePolicy(load_failures=3)
+    report = run(Scenario(seed=2, requests=200, load=0.5, machine=machine, warm=False))
+    assert not report.broken
+    assert report.outcomes[f"skipped/{Reason.MODEL_LOADING}"] > 0
+    assert report.outcomes["reranked/"] > 50
+
+
+def test_closing_answers_everybody_who_still_waits():
+    """Closed under load, in the middle of everything: no caller is left behind."""
+    for at in (1.0, 2.0, 3.33):
+        report = run(replace(random_scenario(11, 200), load=4.0, closes_at=at, faults=()))
+        assert not report.broken
