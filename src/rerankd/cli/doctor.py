@@ -59,7 +59,8 @@ def _examine(profile: "Profile | None") -> "Report":
     settings = load_settings()
     chosen = profile or usual_profile(settings)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=progress_output(), transient=True) as bar:
+    screen = progress_output()
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
         task = bar.add_task("", total=None)
 
         def tell(what: str, done: int, total: int) -> None:
