@@ -63,7 +63,7 @@ def test_what_a_run_took_is_learned_by_what_it_was() -> None:
     made, job = costs(), a_job([10])
     run = Run([Item(job, 0, pair_of(100))], now=0.0, predicted=1.0, patience=1.0)
     before = made.run([100], 0.0)
-    made.observe(run, 2 * before)
+    made.observe(run, 2 * before, 2 * before)
     assert made.run([100], 2 * before) == pytest.approx(1.2 * before)
 
 

@@ -73,9 +73,9 @@ class Costs:
                 return max(1, candidate)
         return job.head
 
-    def observe(self, run: Run, now: float) -> None:
-        """Learn from a run that ends now."""
-        self.running.observe(self._weight(run.weight), now - run.started, now)
+    def observe(self, run: Run, seconds: float, now: float) -> None:
+        """Learn from a run that took so long."""
+        self.running.observe(self._weight(run.weight), seconds, now)
 
     def _weight(self, weight: float) -> float:
         """A scorer that takes a request whole is not timed at load, so nobody knows how much of a call's cost is

@@ -164,7 +164,7 @@ class Scheduler:
     def scored(self, run: Run, logits: Sequence[float], now: float) -> bool:
         """A run has ended with one score a pair; tells whether the batch limit grew back by it."""
         self._end(run, now)
-        self.costs.observe(run, now)
+        self.costs.observe(run, now - run.started, now)
         for item, logit in zip(run.items, logits, strict=True):
             if item.job.wants(item):
                 item.job.scored(item.candidate, logit)
@@ -203,12 +203,14 @@ class Scheduler:
     def interrupted(self, run: Run, now: float) -> None:
         """A run was stopped because nobody waits for it any more.
 
-        One that lasted longer than predicted would have lasted at least as long as it did: without that a slow
-        spell in which no run ends in time would never be noticed. One that was overrun is the circuit's matter.
+        One that had lasted longer than predicted counts as two thirds done. Counted as ending now it could never
+        lift the estimate above anybody's budget: a slow spell in which no run ends in time would go unnoticed,
+        and every caller wait in vain. One that was overrun is the circuit's matter.
         """
         self._end(run, now)
-        if run.predicted < now - run.started and not run.overran(now):
-            self.costs.observe(run, now)
+        elapsed = now - run.started
+        if run.predicted < elapsed and not run.overran(now):
+            self.costs.observe(run, 1.5 * elapsed, now)
 
     def _end(self, work: Work, now: float) -> None:
         self.active.discard(work)
