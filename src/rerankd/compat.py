@@ -19,14 +19,14 @@ from types import ModuleType
 from typing import Any, Final, overload
 
 from rerankd.backends.devices import devices
-from rerankd.constants import Constants, full_name, settings_now
 from rerankd.core.answer import Ranking
 from rerankd.core.deadline import Deadline
 from rerankd.core.events import Settled, Timings
 from rerankd.core.falling import falling, retrieval_scores
 from rerankd.core.request import RerankPolicy, read_request
 from rerankd.core.types import Outcome, Reason
-from rerankd.encoders import CrossEncoder, Foreign, Own
+from rerankd.dropin.constants import Constants, full_name, settings_now
+from rerankd.dropin.encoders import CrossEncoder, Foreign, Own
 from rerankd.engine.clock import SystemClock
 from rerankd.engine.fork import after_fork_in_child
 from rerankd.engine.ticket import wait_async

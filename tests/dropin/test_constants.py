@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rerankd.constants import Constants, full_name, settings_now
+from rerankd.dropin.constants import Constants, full_name, settings_now
 
 
 class Source:

@@ -9,7 +9,7 @@ import pytest
 
 from rerankd.core.breaker import BreakerPolicy
 from rerankd.core.flag import Flag, Mode
-from rerankd.encoders import CrossEncoder, Device, Foreign, Own
+from rerankd.dropin.encoders import CrossEncoder, Device, Foreign, Own
 from rerankd.errors import BackendError, InvalidRequest
 from rerankd.testing import FakeScorer, fake_reranker
 

@@ -1,0 +1,1 @@
+"""What `rerankd.compat` is made of: constants that follow the environment, and encoders of hosts."""
