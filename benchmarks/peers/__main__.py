@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.peers.contenders import CONTENDERS
 from benchmarks.peers.files import ARTEFACTS, checkpoint
-from benchmarks.peers.quiet import OtherLoad
+from benchmarks.peers.quiet import OtherLoad, Patience
 from benchmarks.peers.report import Row, as_json, markdown, rows
 from benchmarks.peers.turn import Turn
 from benchmarks.peers.workloads import CANDIDATES, WORKLOADS, Request, Workload, requests
@@ -24,7 +24,7 @@ SETTLE_SECONDS = 0.05
 """Between two turns: thread pools that spin after a run have gone to sleep by then."""
 WARM_UP = 2
 BUSY = 0.05
-TRIES = 8
+TRIES = 4
 PACKAGES = (
     "rerankd",
     "onnxruntime",
@@ -78,13 +78,15 @@ class Process:
         return answer
 
 
-def measure(workload: Workload, processes: list[Process], rounds: int, seed: int, cores: int) -> list[Row]:
+def measure(
+    workload: Workload, processes: list[Process], rounds: int, seed: int, cores: int, patience: Patience
+) -> list[Row]:
     turns: dict[str, list[Turn]] = {process.name: [] for process in processes}
     for number, request in enumerate(islice(requests(workload, seed), WARM_UP + rounds)):
         # Another one begins each time, so that nobody always follows the same neighbour.
         shift = number % len(processes)
         for process in processes[shift:] + processes[:shift]:
-            turn = undisturbed(process, request, cores)
+            turn = undisturbed(process, request, cores, patience)
             if number >= WARM_UP:
                 turns[process.name].append(turn)
         _say(f"\r{workload.name}: {max(0, number + 1 - WARM_UP)}/{rounds} rounds", end="")
@@ -92,11 +94,12 @@ def measure(workload: Workload, processes: list[Process], rounds: int, seed: int
     return rows(workload, turns)
 
 
-def undisturbed(process: Process, request: Request, cores: int) -> Turn:
+def undisturbed(process: Process, request: Request, cores: int, patience: Patience) -> Turn:
     """A turn during which the others took less than `BUSY`; after `TRIES` the least disturbed one."""
     turns: list[Turn] = []
     while not turns or (turns[-1].others > BUSY and len(turns) < TRIES):
-        time.sleep(SETTLE_SECONDS * (1 + len(turns)))
+        time.sleep(SETTLE_SECONDS)
+        patience.wait(BUSY)
         turns.append(process.ask(request, cores))
     return min(turns, key=lambda turn: turn.others)
 
@@ -105,6 +108,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.peers", description=__doc__)
     parser.add_argument("--rounds", type=int, default=20, help="requests a workload, each to every contender")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=300,
+        help="seconds in all to wait for others to leave the machine alone",
+    )
     parser.add_argument("--only", action="append", choices=CONTENDERS, help="a contender; may be repeated")
     parser.add_argument("--workload", action="append", choices=[each.name for each in WORKLOADS])
     arguments = parser.parse_args()
@@ -128,10 +137,11 @@ def main() -> None:
         "rounds": arguments.rounds,
         "load average before": f"{os.getloadavg()[0]:.2f}",
     }
+    patience = Patience(arguments.patience, cores)
     found = [
         row
         for workload in workloads
-        for row in measure(workload, processes, arguments.rounds, arguments.seed, cores)
+        for row in measure(workload, processes, arguments.rounds, arguments.seed, cores, patience)
     ]
     for process in processes:
         process.close()

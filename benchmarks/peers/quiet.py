@@ -7,9 +7,10 @@ it is timed again.
 
 import time
 
-__all__ = ["OtherLoad"]
+__all__ = ["OtherLoad", "Patience"]
 
 _TICK_SECONDS = 0.01
+_LOOK_SECONDS = 0.3
 _IDLE_FIELDS = (3, 4)  # idle, iowait
 
 
@@ -37,3 +38,20 @@ def _busy_seconds() -> float:
     except OSError:
         return 0.0
     return sum(value for place, value in enumerate(ticks) if place not in _IDLE_FIELDS) * _TICK_SECONDS
+
+
+class Patience:
+    """Waits for a moment in which nobody else uses the machine, for so many seconds in all."""
+
+    def __init__(self, seconds: float, cores: int) -> None:
+        self._left = seconds
+        self._cores = cores
+
+    def wait(self, busy: float) -> None:
+        """Return as soon as the others took less than `busy` of the machine for a moment."""
+        while self._left > 0:
+            begun = _busy_seconds()
+            time.sleep(_LOOK_SECONDS)
+            self._left -= _LOOK_SECONDS
+            if _busy_seconds() - begun <= max(_TICK_SECONDS, busy * self._cores * _LOOK_SECONDS):
+                return
