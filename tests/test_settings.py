@@ -183,7 +183,10 @@ def test_settings_can_be_sent_to_another_process():
     [
         ({"RERANK_BATCH_SIZE": "many"}, "RERANK_BATCH_SIZE: must be a whole number, got 'many'"),
         ({"RERANK_BATCH_SIZE": "0"}, "RERANK_BATCH_SIZE: must be a whole number at least 1, got 0"),
-        ({"RERANKD_BATCH_MAX_PAIRS": "0"}, "RERANKD_BATCH_MAX_PAIRS: must be a whole number at least 1, got 0"),
+        (
+            {"RERANKD_BATCH_MAX_PAIRS": "0"},
+            "RERANKD_BATCH_MAX_PAIRS: must be a whole number at least 1, got 0",
+        ),
         ({"RERANK_ENABLED": "perhaps"}, "RERANK_ENABLED: must be true or false, got 'perhaps'"),
         ({"RERANK_CIRCUIT_MS": "nan"}, "RERANK_CIRCUIT_MS: must be a number, got 'nan'"),
         ({"RERANK_CIRCUIT_MS": "-1"}, "RERANK_CIRCUIT_MS: must be a number at least 0, got -1.0"),
