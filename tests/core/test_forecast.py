@@ -39,6 +39,8 @@ def test_a_begun_head_with_an_earlier_deadline_goes_first() -> None:
 def test_a_begun_head_that_is_lost_already_does_not_count() -> None:
     assert beginnable((1.0, 1.0), [(0.5, 3.0)], 0.0)
     assert beginnable((1.0, 1.0), [(2.0, 3.0)], 0.0)
+    # nor does it stand for those behind it, as if they were lost as well
+    assert not beginnable((1.0, 1.0), [(2.0, 3.0), (3.0, 3.0)], 0.0)
 
 
 @given(HEAD, HEADS, st.floats(0, 5))

@@ -19,7 +19,7 @@ def beginnable(head: Head, begun: Sequence[Head], now: float) -> bool:
     with_it = without + seconds
     if with_it > deadline:
         return False
-    for later, more in sorted(other for other in begun if other[0] > deadline):
+    for later, more in sorted(other for other in begun if other[0] > deadline and not _lost(other, now)):
         without += more
         with_it += more
         if without <= later < with_it:
