@@ -56,6 +56,7 @@ def check_answer(broken: Violations, caller: Caller, conclusion: Conclusion | No
     if not caller.ask.frozen:
         broken.expect("answered by its deadline", caller.answered_at <= call.deadline.at, number)
     broken.expect("permit ended", call.permit is None or call.permit.ended, number)
+    broken.expect("shadow is answered as such", (answer.reason is Reason.SHADOW) == call.shadow, number)
     texts = caller.ask.texts
     logits = _logits(broken, number, texts, answer, conclusion)
     _check_outcome(broken, number, texts, answer, logits, call.request.on_deadline)

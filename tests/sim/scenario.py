@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from rerankd.core.batch import BatchPolicy
 from rerankd.core.breaker import BreakerPolicy, Permit, Verdict
-from rerankd.core.events import CircuitChanged, Event, Settled
+from rerankd.core.events import CircuitChanged, Event, Settled, WorkerReplaced
 from rerankd.core.flag import Flag
 from rerankd.core.gate import Go
 from rerankd.core.types import Outcome
@@ -120,6 +120,9 @@ class Simulation:
             self._settled[event.request] += 1
         elif isinstance(event, CircuitChanged):
             self.report.changes.append((self.world.now(), event.state))
+        elif isinstance(event, WorkerReplaced) and event.cause == "died":
+            killers = any(fault.kind == "kill" for fault in self.scenario.faults)
+            self.report.broken.expect("no worker dies but of what kills it", killers)
         if self.scenario.trace:
             self._hash.update(f"{self.world.now()!r} {event!r}".encode())
 
@@ -215,6 +218,7 @@ class Simulation:
         report.callers += 1
         assert caller.call is not None
         conclusion = self.engine.conclusions.pop(caller.call.number, None)
+        self._watch_runs(caller)
         permit = caller.call.permit
         if permit is not None:
             ends = self._permits.pop(permit)
@@ -245,6 +249,20 @@ class Simulation:
         if self.scenario.pattern == "closed":
             think = self._random.expovariate(1 / 0.02)
             self.world.at(self.world.now() + think, lambda: self._arrive() and None)
+
+    def _watch_runs(self, caller: Caller) -> None:
+        """What nobody waits for any more ends soon, where runs can be ended."""
+        assert caller.call is not None
+        ticket, machine = caller.call.ticket, self.scenario.machine
+        if ticket is None or self.scenario.faults or not machine.interruptible:
+            return
+
+        def look() -> None:
+            own = [work for work in self.machine.scheduler.active if work.jobs == {ticket.job}]
+            useless = [work for work in own if work.stage == "inference"]
+            self.report.broken.expect("a run ends soon after its caller has gone", not useless)
+
+        self.world.at(self.world.now() + machine.stop_seconds * 1.001, look)
 
     def _heal(self) -> None:
         """Faults are over, nobody calls: a good while later, reranking works again."""

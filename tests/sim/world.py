@@ -15,6 +15,8 @@ class World:
         self._now = 0.0
         self._order = itertools.count()
         self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self.most = 100_000_000
+        """How many events may happen: what breeds events would never come to an end."""
 
     def now(self) -> float:
         return self._now
@@ -27,10 +29,17 @@ class World:
         """Let it happen now, once the present event has ended: what another thread would do."""
         self.at(self._now, event)
 
+    @property
+    def arranged(self) -> int:
+        """How many events are still to come."""
+        return len(self._events)
+
     def run(self, until: float = float("inf")) -> None:
         """Go on until nothing is left to happen, or to that moment."""
         while self._events and self._events[0][0] <= until:
             self._now, _, event = heapq.heappop(self._events)
+            self.most -= 1
+            assert self.most, "events without end"
             event()
         if until != float("inf"):
             self._now = max(self._now, until)
