@@ -1,0 +1,1 @@
+"""The reliability figures of the library, measured: `python -m tests.prove`."""
