@@ -22,6 +22,8 @@ class BatchPolicy:
     """Worker threads, at most as many as the scorer can use at once; 0: just so many."""
     encode_slice: int = 32
     """Most candidates that are encoded in one go, so that a long request delays the others by little."""
+    encode_characters: int = 20_000
+    """Most characters that are encoded in one go, unless one candidate has more: about 5 ms of one worker."""
     regrow_runs: int = 64
     """Good runs in a row after which a batch limit that was halved for want of memory doubles again."""
 
@@ -31,6 +33,7 @@ class BatchPolicy:
         check_range(self, "queue_pairs", 1)
         check_range(self, "workers", 0)
         check_range(self, "encode_slice", 1)
+        check_range(self, "encode_characters", 1)
         check_range(self, "regrow_runs", 1)
 
 

@@ -70,7 +70,7 @@ class Scheduler:
         full = waiting_pairs > 0 and waiting_pairs + len(job.texts) > self._batch.queue_pairs
         if job.deadline == math.inf:
             return Reason.OVERLOADED if full else None
-        needed = self.costs.first_score(job, self._batch.encode_slice, now)
+        needed = self.costs.first_score(job, self._slice_end(job, 0, job.parts[0].last), now)
         if now >= job.deadline or now + needed > job.deadline:
             return Reason.BUDGET_TOO_SMALL
         begun, waiting = self._heads(now)
@@ -315,7 +315,7 @@ class Scheduler:
         part.ready.extendleft(reversed(left))
 
     def _encode(self, job: Job, part: Part, now: float) -> Encode | None:
-        first, last = part.next, min(part.last, part.next + self._batch.encode_slice)
+        first, last = part.next, self._slice_end(job, part.next, part.last)
         seconds = self.costs.encode(job, first, last, now)
         shortest = min(min(job.lengths[first : part.last]), job.max_tokens)
         if now + seconds + self.costs.run([shortest], now) > job.deadline:
@@ -332,6 +332,14 @@ class Scheduler:
             predicted=seconds,
             patience=self.costs.encode_patience(job, first, last, now),
         )
+
+    def _slice_end(self, job: Job, first: int, last: int) -> int:
+        """Up to which candidate to encode in one go: encoding cannot be stopped, and holds its worker."""
+        most = min(last, first + self._batch.encode_slice)
+        end = first + 1
+        while end < most and characters(job, first, end + 1) <= self._batch.encode_characters:
+            end += 1
+        return end
 
     def _as_run(self, items: Sequence[Item], now: float) -> Run:
         lengths = [item.pair.tokens for item in items]
