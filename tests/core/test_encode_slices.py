@@ -4,7 +4,7 @@ import pytest
 
 from rerankd.core.batch import BatchPolicy
 from rerankd.core.work import Encode
-from tests.core.make import a_job, a_scheduler, add
+from tests.core.make import a_job, a_scheduler
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from tests.core.make import a_job, a_scheduler, add
 def test_long_texts_are_encoded_fewer_at_a_time(lengths: list[int], characters: int, texts: int) -> None:
     """At 4.5 characters a token: as many as stay within the limit, and always one."""
     scheduler = a_scheduler(encodes=True, batch=BatchPolicy(encode_characters=characters))
-    add(scheduler, a_job(lengths, head=len(lengths)))
+    scheduler.add(a_job(lengths, head=len(lengths)), 0.0)
     work = scheduler.next(0.0)
     assert isinstance(work, Encode)
     assert len(work.texts) == texts
