@@ -77,6 +77,10 @@ class Costs:
         """Learn from a run that took so long."""
         self.running.observe(self._weight(run.weight), seconds, now)
 
+    def outlasted(self, run: Run, seconds: float, now: float) -> None:
+        """Learn from a run that was stopped, and would have taken about so long."""
+        self.running.outlasted(self._weight(run.weight), seconds, now)
+
     def _weight(self, weight: float) -> float:
         """A scorer that takes a request whole is not timed at load, so nobody knows how much of a call's cost is
         fixed. All its calls count as equal: a guess by size would refuse sizes that were never tried."""

@@ -117,6 +117,14 @@ class Estimate:
         self._slowness = seen
         self._at = now
 
+    def outlasted(self, weight: float, seconds: float, now: float) -> None:
+        """Learn from one run that was stopped, and would have taken about so long.
+
+        That can raise what is thought of the machine now, but a baseline rests on runs that came to their end.
+        """
+        if self._runs >= _FIRST_RUNS:
+            self.observe(weight, seconds, now)
+
     def _remembered(self, now: float) -> float:
         """The slowness that was last seen, less what of a slow spell has faded."""
         if self._slowness <= 1.0:

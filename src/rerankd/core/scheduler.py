@@ -210,7 +210,7 @@ class Scheduler:
         self._end(run, now)
         elapsed = now - run.started
         if run.predicted < elapsed and not run.overran(now):
-            self.costs.observe(run, 1.5 * elapsed, now)
+            self.costs.outlasted(run, 1.5 * elapsed, now)
 
     def _end(self, work: Work, now: float) -> None:
         self.active.discard(work)
