@@ -8,7 +8,6 @@ python -m tests.prove --row 3 --row 4
 import argparse
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 
 from tests.prove import (
@@ -25,6 +24,7 @@ from tests.prove import (
     workers,
 )
 from tests.prove.line import Line
+from tests.prove.others import Others
 
 __all__ = ["ROWS", "main"]
 
@@ -56,11 +56,13 @@ def main() -> int:
     print(f"load average {load:.1f} on {cores} cores{busy}", flush=True)
     failed = 0
     for number in arguments.row or sorted(ROWS):
-        began = time.monotonic()
+        others = Others()
         for line in ROWS[number](arguments.quick):
             print(line.text(quick=arguments.quick), flush=True)
             failed += line.fails(quick=arguments.quick)
-        print(f"{'':>9} ({time.monotonic() - began:.0f} s)", flush=True)
+        print(
+            f"{'':>9} ({others.seconds:.0f} s; others took {others.share():.0%} of the machine)", flush=True
+        )
     print("all figures hold" if not failed else f"{failed} figure(s) missed")
     return 1 if failed else 0
 

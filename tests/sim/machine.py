@@ -196,7 +196,7 @@ class Machine:
         ]
 
     def _afflict(self, plan: Plan, fault: Fault, now: float, seconds: float) -> None:
-        if not isinstance(plan.answer, list) and fault.kind in ("nan", "short", "long"):
+        if not isinstance(plan.answer, list) and fault.kind in ("nan", "short", "long", "garbage"):
             return
         answer = plan.answer
         match fault.kind:

@@ -19,7 +19,7 @@ _CALL = 1_000.0
 class Costs:
     """Predicted seconds of runs and encodings, on `workers` workers of one model."""
 
-    __slots__ = ("_limit", "_watch", "encodes", "encoding", "running", "workers")
+    __slots__ = ("_by_size", "_limit", "_watch", "encodes", "encoding", "running", "workers")
 
     def __init__(
         self, *, estimate: EstimatePolicy, watch: WatchPolicy, limit: BatchLimit, workers: int, encodes: bool
@@ -27,6 +27,8 @@ class Costs:
         """`encodes`: whether texts must be encoded before they are scored."""
         self.running = Estimate(estimate)
         self.encoding = Estimate(estimate)
+        self._by_size = Estimate(estimate)
+        """Of calls that take a whole request: what they take for their size, never used to refuse any."""
         self.workers = workers
         self.encodes = encodes
         self._watch = watch
@@ -38,7 +40,12 @@ class Costs:
 
     def run_patience(self, lengths: Sequence[int], now: float) -> float:
         """Seconds after which that run is overrun."""
-        return self._watch.patience(self.running.patience(self._weight(run_weight(lengths)), now))
+        weight = run_weight(lengths)
+        patience = self.running.patience(self._weight(weight), now)
+        if self._limit.whole:
+            # a large request is not overdue because the ones before it were small
+            patience = max(patience, self._by_size.patience(weight, now))
+        return self._watch.patience(patience)
 
     def encode(self, job: Job, first: int, last: int, now: float) -> float:
         """Seconds for encoding these candidates."""
@@ -76,10 +83,14 @@ class Costs:
     def observe(self, run: Run, seconds: float, now: float) -> None:
         """Learn from a run that took so long."""
         self.running.observe(self._weight(run.weight), seconds, now)
+        if self._limit.whole:
+            self._by_size.observe(run.weight, seconds, now)
 
     def outlasted(self, run: Run, seconds: float, now: float) -> None:
         """Learn from a run that was stopped, and would have taken about so long."""
         self.running.outlasted(self._weight(run.weight), seconds, now)
+        if self._limit.whole:
+            self._by_size.outlasted(run.weight, seconds, now)
 
     def _weight(self, weight: float) -> float:
         """A scorer that takes a request whole is not timed at load, so nobody knows how much of a call's cost is
