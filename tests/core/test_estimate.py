@@ -75,6 +75,18 @@ def test_a_first_run_alone_is_doubted_at_once_as_it_may_have_been_a_cold_start()
 # -- learning -------------------------------------------------------------------------------------------------
 
 
+def test_a_run_that_was_stopped_is_no_baseline_but_counts_beside_one() -> None:
+    made = estimate()
+    made.outlasted(100, 0.001, 0.0)
+    assert not made.known
+    assert made.seconds(100, 0.0) < 0.001
+    for _ in range(3):
+        made.observe(100, 1.0, 0.0)
+    made.outlasted(100, 4.0, 0.0)
+    assert made.known
+    assert made.seconds(100, 0.0) > 1.0
+
+
 def test_a_run_moves_the_estimate_by_its_share() -> None:
     made = estimate((100, 1.0))
     made.observe(100, 2.0, 0.0)

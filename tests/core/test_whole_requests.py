@@ -57,3 +57,41 @@ def test_calls_that_cost_the_same_whatever_their_size_are_all_made(
 def test_a_budget_is_refused_in_which_no_call_ended(scheduler: Scheduler) -> None:
     ask(scheduler, job(1, 24, 0.0), 0.0, 0.4)
     assert scheduler.refuse(job(2, 24, 0.4), 0.4) == "budget_too_small"
+
+
+def test_a_small_request_is_taken_in_after_a_large_one_that_took_long(scheduler: Scheduler) -> None:
+    """A call is taken in if either its size or the last calls say that it fits."""
+    for number in range(3):
+        ask(scheduler, job(number, 1, 0.0), 0.0, 0.01)
+    large = Job(
+        3, Text("query"), [Text("some words")] * 1_000, arrived=0.0, deadline=60.0, head=8, max_tokens=512
+    )
+    assert ask(scheduler, large, 40.0, 10.0) == 1_000
+    assert scheduler.refuse(job(4, 1, 50.0), 50.0) is None
+
+
+def test_a_large_request_is_not_overdue_because_the_ones_before_it_were_small(scheduler: Scheduler) -> None:
+    """What a call takes for its size counts as well when it is judged."""
+    for number in range(3):
+        ask(scheduler, job(number, 1, 0.0), 0.0, 0.01)
+    large = Job(
+        3, Text("query"), [Text("some words")] * 1_000, arrived=0.0, deadline=60.0, head=8, max_tokens=512
+    )
+    scheduler.add(large, 0.0)
+    assert scheduler.next(0.0) is not None
+    assert not scheduler.overran(5.0)
+    assert scheduler.overran(60.0)
+
+
+def test_a_stopped_call_says_something_of_its_size_too(scheduler: Scheduler) -> None:
+    """Two thirds of it were done, as far as anybody knows."""
+    for number in range(3):
+        ask(scheduler, job(number, 1, 0.0), 0.0, 0.04)
+    before = scheduler.costs.run([5], 0.0)
+    asked = job(4, 1, 0.0)
+    scheduler.add(asked, 0.0)
+    run = scheduler.next(0.0)
+    assert isinstance(run, Run)
+    scheduler.close(asked, 0.1)
+    scheduler.interrupted(run, 0.1)
+    assert scheduler.costs.run([5], 0.1) > before

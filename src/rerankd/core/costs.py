@@ -28,7 +28,8 @@ class Costs:
         self.running = Estimate(estimate)
         self.encoding = Estimate(estimate)
         self._by_size = Estimate(estimate)
-        """Of calls that take a whole request: what they take for their size, never used to refuse any."""
+        """Of calls that take a whole request: what they take for their size. Nobody knows which of the two is
+        right, so a call is taken in if either says that it fits, and overdue only when both do."""
         self.workers = workers
         self.encodes = encodes
         self._watch = watch
@@ -36,7 +37,12 @@ class Costs:
 
     def run(self, lengths: Sequence[int], now: float) -> float:
         """Seconds of one run of pairs that long."""
-        return self.running.seconds(self._weight(run_weight(lengths)), now)
+        weight = run_weight(lengths)
+        seconds = self.running.seconds(self._weight(weight), now)
+        if self._limit.whole and self._by_size.known:
+            # a small request is not refused because the one before it was large
+            seconds = min(seconds, self._by_size.seconds(weight, now))
+        return seconds
 
     def run_patience(self, lengths: Sequence[int], now: float) -> float:
         """Seconds after which that run is overrun."""

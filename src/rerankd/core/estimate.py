@@ -68,6 +68,11 @@ class Estimate:
         self._slowness = 1.0
         self._at = 0.0
 
+    @property
+    def known(self) -> bool:
+        """Whether the baseline rests on enough."""
+        return self._runs >= _FIRST_RUNS
+
     def calibrate(self, runs: Sequence[tuple[float, float]], now: float) -> None:
         """Set the baseline from `(weight, seconds)` of undisturbed runs: a line through the extremes."""
         points = sorted((weight, seconds) for weight, seconds in runs if weight > 0 and seconds > 0)
@@ -95,7 +100,7 @@ class Estimate:
     def slowness(self, now: float) -> float:
         """How many times slower than its baseline the machine is now thought to be."""
         # a baseline that rests on little is doubted at once
-        forget = self._policy.forget_ms if self._runs >= _FIRST_RUNS else 0.0
+        forget = self._policy.forget_ms if self.known else 0.0
         floor = math.exp2(-max(0.0, self._age_ms(now) - forget) / self._policy.half_life_ms)
         return self._remembered(now) - max(0.0, min(1.0, self._slowness) - floor)
 
@@ -103,7 +108,7 @@ class Estimate:
         """Learn from one run that took so long."""
         if weight <= 0 or seconds <= 0:
             return
-        if self._runs < _FIRST_RUNS:
+        if not self.known:
             unit = seconds / weight
             self._unit = min(self._unit, unit) if self._runs else unit
             self._slowness = 1.0
@@ -122,7 +127,7 @@ class Estimate:
 
         That can raise what is thought of the machine now, but a baseline rests on runs that came to their end.
         """
-        if self._runs >= _FIRST_RUNS:
+        if self.known:
             self.observe(weight, seconds, now)
 
     def _remembered(self, now: float) -> float:
