@@ -24,7 +24,7 @@ SETTLE_SECONDS = 0.05
 """Between two turns: thread pools that spin after a run have gone to sleep by then."""
 WARM_UP = 2
 BUSY = 0.05
-TRIES = 4
+TRIES = 3
 PACKAGES = (
     "rerankd",
     "onnxruntime",
@@ -138,20 +138,18 @@ def main() -> None:
         "load average before": f"{os.getloadavg()[0]:.2f}",
     }
     patience = Patience(arguments.patience, cores)
-    found = [
-        row
-        for workload in workloads
-        for row in measure(workload, processes, arguments.rounds, arguments.seed, cores, patience)
-    ]
+    settings = {process.name: process.settings for process in processes}
+    found: list[Row] = []
+    ARTEFACTS.mkdir(parents=True, exist_ok=True)
+    for number, workload in enumerate(workloads, 1):
+        found += measure(workload, processes, arguments.rounds, arguments.seed, cores, patience)
+        # After each one, so that an interrupted run leaves what it has measured.
+        table = markdown(workloads[:number], found, settings, machine)
+        (ARTEFACTS / "peers.md").write_text(table, encoding="utf-8")
+        told = json.dumps(as_json(found, settings, machine), indent=1)
+        (ARTEFACTS / "peers.json").write_text(told, encoding="utf-8")
     for process in processes:
         process.close()
-    settings = {process.name: process.settings for process in processes}
-    table = markdown(workloads, found, settings, machine)
-    ARTEFACTS.mkdir(parents=True, exist_ok=True)
-    (ARTEFACTS / "peers.md").write_text(table, encoding="utf-8")
-    (ARTEFACTS / "peers.json").write_text(
-        json.dumps(as_json(found, settings, machine), indent=1), encoding="utf-8"
-    )
     print(table)
     _say("Written to artefacts/peers/peers.md and peers.json.")
 
