@@ -16,7 +16,7 @@ _MEMORY_MB = 8.0
 
 
 def measure(quick: bool) -> Iterator[Line]:
-    count = 1_500 if quick else 300_000
+    count = 1_500 if quick else 900_000
     died: list[str] = []
     hook, threading.excepthook = threading.excepthook, lambda arguments: died.append(str(arguments.exc_type))
     try:
