@@ -258,16 +258,14 @@ def test_a_head_that_was_begun_in_time_is_complete_in_time_whoever_comes_later(
         if run is not None:
             ends = now + run.predicted
             job = run.items[0].job
-            whole = job.parts[0].waiting_weight * 0.001 + run.predicted
-            if run.items[0].candidate < job.head and not before[job] and now + whole <= job.deadline:
-                first_tier = job.parts[1].available or job.head == len(job.texts)
-                if first_tier and scheduler_would_begin(scheduler, job, before, now, run):
-                    begun.add(job)
+            is_head = run.items[0].candidate == 0 and not before[job]
+            if is_head and costs_nobody_anything(scheduler, job, before, now, run):
+                begun.add(job)
     for job in begun:
         assert None not in job.results()[: job.head]
 
 
-def scheduler_would_begin(
+def costs_nobody_anything(
     scheduler: Scheduler, job: Job, before: dict[Job, bool], now: float, run: Run
 ) -> bool:
     """Whether it was begun as a head that costs no begun one its completion, not as one for the left-overs."""
