@@ -23,6 +23,11 @@ def test_a_gap_between_two_scores_is_filled_on_a_straight_line() -> None:
     assert falling([0.9, None, None, 0.6]) == [0.9, 0.8, 0.7, 0.6]
 
 
+def test_rounding_does_not_make_a_line_rise_by_its_last_bit() -> None:
+    filled = falling([-1.7976931348623155e308, *[None] * 5, -1.7976931348623157e308], raw=True)
+    assert all(high >= low for high, low in itertools.pairwise(filled))
+
+
 def test_before_the_first_score_stands_that_score() -> None:
     assert falling([None, None, 0.4]) == [0.4, 0.4, 0.4]
 

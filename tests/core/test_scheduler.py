@@ -621,6 +621,22 @@ def test_a_job_closed_while_a_run_is_overrun_knows_whom_to_blame() -> None:
     assert (job.overran, other.overran) == (True, False)
 
 
+def test_whoever_waits_while_work_is_given_up_as_hung_falls_short_because_of_it() -> None:
+    """Their own deadlines may come when the hung work is no longer there to be seen."""
+    scheduler = a_scheduler()
+    hung, waits = a_job([10], deadline=9.0), a_job([10], deadline=9.0)
+    add(scheduler, hung, waits)
+    run = take(scheduler)
+    scheduler.hung()
+    scheduler.failed(run, 5.0)
+    scheduler.close(waits, 5.0)
+    assert waits.overran
+    later = a_job([10], deadline=9.0)
+    scheduler.add(later, 5.0)
+    scheduler.close(later, 5.0)
+    assert not later.overran
+
+
 def test_a_caller_that_froze_is_found_by_its_deadline() -> None:
     scheduler = a_scheduler()
     soon, later, never = a_job(deadline=5.0), a_job(deadline=9.0), a_job()

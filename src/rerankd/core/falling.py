@@ -40,8 +40,9 @@ def _line(filled: list[float], left: int, right: int) -> None:
     high, low = filled[left], filled[right]
     for i in range(left + 1, right):
         share = (i - left) / (right - left)
-        # as a weighted mean: the difference of two large scores could overflow; rounding may not pass an end
-        filled[i] = min(high, max(low, high * (1 - share) + low * share))
+        # as a weighted mean: the difference of two large scores could overflow; rounding may neither pass an end
+        # nor rise again by the last bit
+        filled[i] = min(filled[i - 1], max(low, high * (1 - share) + low * share))
 
 
 def _tail(filled: list[float], last: int, *, raw: bool) -> None:
