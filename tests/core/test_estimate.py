@@ -87,6 +87,20 @@ def test_a_run_that_was_stopped_is_no_baseline_but_counts_beside_one() -> None:
     assert made.seconds(100, 0.0) > 1.0
 
 
+def test_a_run_that_was_stopped_early_never_makes_the_machine_look_quicker() -> None:
+    made = estimate((100, 1.0))
+    made.outlasted(100, 0.1, HOUR)
+    assert made.seconds(100, HOUR) == pytest.approx(1.0)
+    assert made.patience(100, HOUR) == pytest.approx(1.0)
+
+
+def test_a_stopped_run_that_says_less_than_is_hoped_changes_nothing() -> None:
+    made = estimate((100, 1.0))
+    before = made.seconds(100, 31.0)
+    made.outlasted(100, before / 2, 31.0)
+    assert made.seconds(100, 31.0) == before
+
+
 def test_a_run_moves_the_estimate_by_its_share() -> None:
     made = estimate((100, 1.0))
     made.observe(100, 2.0, 0.0)

@@ -163,7 +163,13 @@ class _Busy:
 
     def stopped(self) -> None:
         if self._plan.interruptible:
-            self.end_at(self._workers._world.now() + self._plan.stop_seconds)
+            self._workers._world.at(self._workers._world.now() + self._plan.stop_seconds, self._cut)
+
+    def _cut(self) -> None:
+        """Cut off in its middle there are no scores: it must not look like a run that is quick."""
+        if not self._ended:
+            self._plan.error = self._plan.error or InterruptedError("stopped")
+            self._end()
 
     def _end(self) -> None:
         if not self._ended:

@@ -123,12 +123,20 @@ class Estimate:
         self._at = now
 
     def outlasted(self, weight: float, seconds: float, now: float) -> None:
-        """Learn from one run that was stopped, and would have taken about so long.
+        """Learn from one run that was stopped, and would have taken at least about so long.
 
-        That can raise what is thought of the machine now, but a baseline rests on runs that came to their end.
+        That can raise what is thought of the machine now, never lower it, and a baseline rests on runs that came
+        to their end. A bound that only says that the hope of `slowness` was in vain brings back what was
+        remembered.
         """
-        if self.known:
+        if not self.known or weight <= 0 or seconds <= 0:
+            return
+        least, remembered = seconds / self._expected(weight, 1), self._remembered(now)
+        if least > remembered:
             self.observe(weight, seconds, now)
+        elif least > self.slowness(now):
+            self._slowness = remembered
+            self._at = now
 
     def _remembered(self, now: float) -> float:
         """The slowness that was last seen, less what of a slow spell has faded."""
