@@ -24,6 +24,7 @@ from rerankd.core.watch import WatchPolicy
 from rerankd.errors import ConfigError
 from rerankd.fields import Field, declared, field_docs, plain
 from rerankd.flags.policy import FlagPolicy
+from rerankd.http.policy import HttpPolicy
 from rerankd.logs import LogPolicy
 from rerankd.models.policy import ModelPolicy
 
@@ -119,6 +120,7 @@ class Settings:
     estimate: EstimatePolicy = field(default_factory=EstimatePolicy)
     watch: WatchPolicy = field(default_factory=WatchPolicy)
     flag: FlagPolicy = field(default_factory=FlagPolicy)
+    http: HttpPolicy = field(default_factory=HttpPolicy)
     log: LogPolicy = field(default_factory=LogPolicy)
     sources: Mapping[str, str] = field(
         default_factory=dict, compare=False, repr=False, metadata={"setting": False}

@@ -1,0 +1,1 @@
+"""The service: every common rerank dialect over HTTP, answered inside the budget."""

@@ -1,0 +1,71 @@
+"""Where the service listens, and what it takes from a caller before it says no."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rerankd.core.policy import check_at_least, check_range
+from rerankd.errors import ConfigError
+
+__all__ = ["HttpPolicy"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpPolicy:
+    """The service's limits. Each is checked before the work that it spares."""
+
+    listen_host: str = "127.0.0.1"
+    """The address to listen on. On anything but loopback an API key must exist."""
+    listen_port: int = 8000
+    """The port to listen on; 0 lets the system choose one."""
+    max_body_bytes: int = 2_000_000
+    """The largest request body, counted while it arrives."""
+    max_candidates: int = 1_000
+    """Most candidates of one request."""
+    max_candidate_chars: int = 32_000
+    """Most characters of one candidate."""
+    max_query_chars: int = 8_000
+    """Most characters of a query."""
+    max_json_depth: int = 8
+    """How deep objects and lists of a body may be nested."""
+    max_budget_ms: float = 10_000.0
+    """The longest budget that a caller gets, also one that asked for more."""
+    strict_model: bool = False
+    """Refuse a `model` that is not served in every dialect. Our own always does."""
+    metrics_public: bool = False
+    """Answer `/metrics` without a key where keys are needed."""
+    keys_file: Path | None = None
+    """The file of hashed API keys; unset: `keys.json` in the data folder."""
+    key_requests_per_minute: int = 6_000
+    """Requests a key may send per minute, in the long run; 0: any number. What is over is answered unscored."""
+    key_concurrency: int = 64
+    """Requests of one key in flight at once; 0: any number. What is over is answered unscored."""
+    header_timeout_ms: float = 10_000.0
+    """The time in which a request's headers must have arrived, from the connection or the previous answer's
+    end on, once a first byte has come."""
+    body_timeout_ms: float = 10_000.0
+    """The time in which a request's body must have arrived, from the end of its headers on."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose pages may call the service; none: no page of another origin."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Host names that a request may be addressed to; none: on loopback the loopback's own, else any."""
+    shutdown_grace_ms: float = 5_000.0
+    """How long a stopping server waits for the answers in flight."""
+    isolated: bool = True
+    """Run the model in a supervised process of its own, which is replaced when it dies or hangs."""
+
+    def __post_init__(self) -> None:
+        check_range(self, "listen_port", 0, 65_535)
+        check_range(self, "max_body_bytes", 1_000)
+        check_range(self, "max_candidates", 1)
+        check_range(self, "max_candidate_chars", 1)
+        check_range(self, "max_query_chars", 1)
+        check_range(self, "max_json_depth", 3, 100)
+        check_range(self, "max_budget_ms", 1)
+        check_range(self, "key_requests_per_minute", 0)
+        check_range(self, "key_concurrency", 0)
+        check_range(self, "header_timeout_ms", 100)
+        check_range(self, "body_timeout_ms", 100)
+        check_range(self, "shutdown_grace_ms", 0)
+        check_at_least(self, "max_body_bytes", "max_query_chars")
+        if not self.listen_host:
+            raise ConfigError("HttpPolicy.listen_host: must be an address or a host name, got ''")
