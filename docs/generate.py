@@ -11,7 +11,7 @@ from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
 PLACE = re.compile(r"(<!-- generated: ([\w.-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
-UNITS = {"ms": "ms", "%": "%", "tokens": "tokens", "pairs": "pairs"}
+UNITS = {"ms": "ms", "days": "days", "%": "%", "tokens": "tokens", "pairs": "pairs"}
 
 
 def main() -> int:

@@ -3,7 +3,15 @@
 A slow, broken or missing model is *not* an error: the caller gets the retrieval order and a reason.
 """
 
-__all__ = ["BackendError", "ConfigError", "InvalidRequest", "OutOfMemory", "RerankdError"]
+__all__ = [
+    "BackendError",
+    "ConfigError",
+    "InvalidRequest",
+    "OutOfMemory",
+    "RerankdError",
+    "SealError",
+    "StoreError",
+]
 
 
 class RerankdError(Exception):
@@ -33,3 +41,11 @@ class BackendError(RerankdError):
 
 class OutOfMemory(BackendError):  # noqa: N818 - reads as the state it is
     """A run did not fit into memory. The engine halves its batches and tries again."""
+
+
+class StoreError(RerankdError):
+    """The memory's database cannot be reached, does not answer in time, or is not as it must be."""
+
+
+class SealError(RerankdError):
+    """A key is missing or wrong, or what it should open was changed. Never to be read as "nothing there"."""

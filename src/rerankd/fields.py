@@ -20,6 +20,7 @@ YES, NO = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 UNITS = {
     "ms": "ms",
     "seconds": "s",
+    "days": "days",
     "percent": "%",
     "bytes": "bytes",
     "characters": "characters",

@@ -26,6 +26,7 @@ from rerankd.fields import Field, declared, field_docs, plain
 from rerankd.flags.policy import FlagPolicy
 from rerankd.http.policy import HttpPolicy
 from rerankd.logs import LogPolicy
+from rerankd.memory.policy import MemoryPolicy, StorePolicy
 from rerankd.models.policy import ModelPolicy
 
 __all__ = [
@@ -49,6 +50,7 @@ SPECIAL_NAMES = {
     "rerank.target_ms": "RERANK_BUDGET_MS",
     "rerank.budget_ms": "RERANK_CIRCUIT_MS",
     "batch.max_pairs": "RERANK_BATCH_SIZE",
+    "store.url": "DATABASE_URL",
 }
 """Variables that are not named after their setting, as host applications set them already: `RERANK_BUDGET_MS`
 has always been the latency to alert at, `RERANK_CIRCUIT_MS` the deadline. The derived names work as well."""
@@ -122,6 +124,8 @@ class Settings:
     flag: FlagPolicy = field(default_factory=FlagPolicy)
     http: HttpPolicy = field(default_factory=HttpPolicy)
     log: LogPolicy = field(default_factory=LogPolicy)
+    store: StorePolicy = field(default_factory=StorePolicy)
+    memory: MemoryPolicy = field(default_factory=MemoryPolicy)
     sources: Mapping[str, str] = field(
         default_factory=dict, compare=False, repr=False, metadata={"setting": False}
     )

@@ -1,0 +1,1 @@
+"""Where sealed rows live: the port, and PostgreSQL behind it."""
