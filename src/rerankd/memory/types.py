@@ -13,6 +13,7 @@ from uuid import UUID
 from rerankd.core.types import Outcome, Reason, Text
 
 __all__ = [
+    "EpochKind",
     "Erasure",
     "Filter",
     "Found",
@@ -27,6 +28,8 @@ __all__ = [
     "Vectors",
 ]
 
+EpochKind = Literal["key", "pepper"]
+"""What has epochs: the key-encryption key, and the pepper of the user hash."""
 VectorMode = Literal["plain", "sealed"]
 """`plain`: pgvector columns, ranked in the database. `sealed`: ciphertext, opened and ranked here."""
 
@@ -111,7 +114,7 @@ class UserRecord:
     """Random; everything of the user is sealed under it."""
     user_hash: str
     """64 hexadecimal digits: a keyed hash of tenant and user id."""
-    pepper_version: int
+    pepper_id: str
     """Which pepper the hash was made with."""
     sealed_user_id: bytes = field(repr=False)
     """The user id, sealed under the user's data key: a new pepper needs it."""

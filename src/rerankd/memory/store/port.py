@@ -3,6 +3,12 @@
 Every method raises `StoreError` when the database cannot be reached, is too old or too new, or does not
 answer by the deadline; its message names the remedy and never a row's content. The calls of a user name the
 user by `user_hash`; the store sees to it that a call touches no other user's rows, whatever is asked.
+
+Keys and peppers have epochs, and one of each kind is in force in the whole database, whatever processes that
+have not heard of it hold: a user is only ever created under those (`EpochChanged`). Rotation first puts the
+next epoch in force, then moves every user over, and only then is the old key destroyed: no user can be left
+behind. A user whose hash changes meanwhile is found under the one or the other at every moment, because the
+user and the rows of one call are of one snapshot; a call that finds no user says so and never "no rows".
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -10,7 +16,9 @@ from typing import Protocol
 from uuid import UUID
 
 from rerankd.core.deadline import Deadline
+from rerankd.errors import StoreError
 from rerankd.memory.types import (
+    EpochKind,
     Filter,
     Found,
     NewRow,
@@ -20,11 +28,19 @@ from rerankd.memory.types import (
     Vectors,
 )
 
-__all__ = ["Maintenance", "Store"]
+__all__ = ["EpochChanged", "Maintenance", "Store", "UserGone"]
+
+
+class EpochChanged(StoreError):
+    """Another key or pepper is in force: read the keys anew, and try again."""
+
+
+class UserGone(StoreError):
+    """There is no such user under this hash: erased, or found by another hash by now. Look again."""
 
 
 class Store(Protocol):
-    """One tenant-blind store of rows, opened as the plain application role."""
+    """A store as the plain application role sees it."""
 
     async def open(self) -> None:
         """Connect, and refuse with `StoreError` unless isolation is in force (the preflight)."""
@@ -34,18 +50,22 @@ class Store(Protocol):
         """Give the connections back. Later calls raise `StoreError`."""
         ...
 
-    async def marks(self) -> Mapping[str, bytes]:
-        """The store's small public facts, such as which pepper its hashes were made with."""
+    async def current(self, *, deadline: Deadline) -> Mapping[EpochKind, str]:
+        """Which key and which pepper are in force, by their ids; nothing where none ever was."""
         ...
 
-    async def mark(self, name: str, value: bytes) -> bytes:
-        """Keep a fact unless one of that name is kept; what is kept now."""
+    async def begin(self, kind: EpochKind, id: str, *, deadline: Deadline) -> str:
+        """Put this one in force where none ever was; the id that is in force now."""
         ...
 
     async def user(self, user_hash: str, *, deadline: Deadline) -> UserRecord | None: ...
 
     async def ensure_user(self, record: UserRecord, *, deadline: Deadline) -> UserRecord:
-        """Keep the record unless the hash is known; the record that is kept now."""
+        """Keep the record unless the hash is known; the record that is kept now.
+
+        Raises `EpochChanged` unless the record's key and pepper are those in force, checked in the same
+        transaction, with a lock that `Maintenance.advance` waits for.
+        """
         ...
 
     async def insert(
@@ -53,7 +73,7 @@ class Store(Protocol):
     ) -> None:
         """Add rows, all of them or none, and `seals` to the user's count.
 
-        Raises `StoreError` when there is no such user with that subject any more, and `SealError` when the
+        Raises `UserGone` when there is no user with that hash and subject (any more), and `SealError` when the
         count would reach 2^31.
         """
         ...
@@ -68,49 +88,56 @@ class Store(Protocol):
         """The user and all sealed vectors that pass the filter, in one snapshot, in no particular order."""
         ...
 
-    async def rows(self, user_hash: str, ids: Sequence[UUID], *, deadline: Deadline) -> list[StoredRow]:
-        """Rows by id, in the order asked for; ids that are not there, or not the user's, are left out."""
+    async def rows(self, user_hash: str, ids: Sequence[UUID], *, deadline: Deadline) -> Found:
+        """The user and rows by id, in the order asked for; ids that are not there are left out."""
         ...
 
-    async def delete(self, user_hash: str, ids: Sequence[UUID], *, deadline: Deadline) -> int:
-        """Delete rows; how many there were."""
+    async def delete(self, user_hash: str, ids: Sequence[UUID], *, deadline: Deadline) -> int | None:
+        """Delete rows; how many there were. None: no such user."""
         ...
 
     async def erase(self, user_hash: str, *, deadline: Deadline) -> int | None:
-        """Delete the user's record and every row of it; how many rows, None: no such user."""
+        """Delete the user's record and every row of it; how many rows. None: no such user."""
         ...
 
-    async def count(self, user_hash: str, *, deadline: Deadline) -> int: ...
+    async def count(self, user_hash: str, *, deadline: Deadline) -> int | None:
+        """How many rows. None: no such user."""
+        ...
 
     def export(self, user_hash: str) -> AsyncIterator[StoredRow]:
-        """All rows of the user, oldest first, in small batches, without their vectors."""
+        """All rows of the user, oldest first, without vectors, in one snapshot, a batch at a time.
+
+        Raises `UserGone` before the first row when there is no such user.
+        """
         ...
 
 
 class Maintenance(Protocol):
-    """The same store, opened as the maintaining role: it sees all users, and still no text."""
+    """The same store as the maintaining role sees it: all users, and still no text."""
 
     async def open(self) -> None: ...
 
     async def close(self) -> None: ...
 
+    async def current(self, *, deadline: Deadline) -> Mapping[EpochKind, str]: ...
+
+    async def advance(self, kind: EpochKind, *, old: str, new: str) -> bool:
+        """Put `new` in force if `old` is. After it returns nobody creates a user under `old`."""
+        ...
+
+    async def in_use(self, kind: EpochKind) -> Mapping[str, int]:
+        """How many users each key wraps the data key of, or each pepper finds."""
+        ...
+
     def users(self) -> AsyncIterator[UserRecord]:
         """Every user. Those added meanwhile may be missing; none is given twice."""
-        ...
-
-    async def key_ids(self) -> Mapping[str, int]:
-        """How many users each key-encryption key wraps the data key of."""
-        ...
-
-    async def pepper_versions(self) -> Mapping[int, int]:
-        """How many users are found by each pepper."""
         ...
 
     async def rewrap(self, subject: UUID, *, old: bytes, new: bytes, key_id: str) -> bool:
         """Replace a wrapped data key, if it still is `old`."""
         ...
 
-    async def set_user_hash(self, subject: UUID, *, old: str, new: str, pepper_version: int) -> bool:
+    async def set_user_hash(self, subject: UUID, *, old: str, new: str, pepper_id: str) -> bool:
         """Move a user and all its rows to another hash, in one transaction, if it still has `old`."""
         ...
 
@@ -129,11 +156,12 @@ class Maintenance(Protocol):
     ) -> bool:
         """Replace every vector of a user, and with them embedder and mode, in one transaction.
 
-        False, and nothing changed, when the user has rows that are not among `vectors`: some were added
-        meanwhile.
+        `vectors` are ciphertexts where `mode` is `sealed`; the other kind of column is emptied. False, and
+        nothing changed, when the user has rows that are not among `vectors` (some were added meanwhile) or is
+        gone; ids of rows that were deleted meanwhile are passed over.
         """
         ...
 
     async def vacuum(self) -> None:
-        """Make the space of deleted rows unreadable in the tables, as far as the database can."""
+        """Give the space of deleted rows back to the tables, as far as the database can."""
         ...
