@@ -1,5 +1,6 @@
 """Both orders are measured on the same documents of the same queries."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def test_the_figures_are_those_of_ir_measures(folder: Path, fake: Any) -> None:
 
 def test_the_json_has_exactly_the_documented_keys(folder: Path, fake: Any) -> None:
     result = run_on(folder, fake).as_json()
-    expected = "dataset queries depth budget_ms model retrieval reranked outcomes latency_ms"
+    expected = "dataset queries depth budget_ms model retrieval reranked outcomes latency_ms gain"
     assert list(result) == expected.split()
     assert (result["dataset"], result["queries"], result["depth"]) == ("handmade", 2, 24)
     assert (result["budget_ms"], result["model"]) == (None, "fake")
@@ -87,7 +88,7 @@ def test_what_is_left_out_or_hopeless_is_noted(folder: Path, fake: Any) -> None:
     assert run_on(folder, fake).notes == ("1 queries have no judgement and are left out.",)
     strict = run_on(folder, fake, relevant_from=2)
     assert (
-        "1 queries have no document of grade 2 or better and count as 0 in mrr@10 and recall@8."
+        "1 queries have no document of grade 2 or better and count as 0 in every measure but nDCG."
         in strict.notes
     )
 
@@ -120,3 +121,43 @@ def test_reranking_improves_trec_dl_2019_as_much_as_measured_before() -> None:
     assert result.reranked()["ndcg@10"] == pytest.approx(0.654, abs=0.01)
     assert result.reranked()["mrr@10"] > result.retrieval()["mrr@10"]
     assert result.outcomes()["reranked"] == 1.0
+
+
+def test_other_measures_are_measured_where_they_are_asked_for(folder: Path, fake: Any) -> None:
+    result = run_on(folder, fake, measures=("recall@1", "map@10")).as_json()
+    assert (
+        list(result["retrieval"])
+        == list(result["reranked"])
+        == list(result["gain"])
+        == ["recall@1", "map@10"]
+    )
+    assert result["retrieval"]["recall@1"] == 0
+    assert result["reranked"]["recall@1"] == pytest.approx(0.75)
+
+
+def test_the_gain_is_that_of_the_means(folder: Path, fake: Any) -> None:
+    result = run_on(folder, fake)
+    for name, gain in result.gains().items():
+        assert gain.mean == pytest.approx(result.reranked()[name] - result.retrieval()[name])
+        assert gain.queries == 2
+
+
+def test_in_groups_a_query_is_ranked_among_its_own_documents(folder: Path, fake: Any) -> None:
+    for name, groups in (
+        ("corpus.jsonl", {"tea": 1, "coffee": 2, "kettle": 1, "bike": 2, "tyre": 2}),
+        ("queries.jsonl", {"q-tea": 1, "q-bike": 2, "q-none": 1}),
+    ):
+        rows = [json.loads(line) for line in (folder / name).read_text().splitlines()]
+        text = "".join(json.dumps({**row, "metadata": {"chat": groups[row["_id"]]}}) + "\n" for row in rows)
+        (folder / name).write_text(text)
+    result = run_on(folder, fake, group="chat")
+    assert [asked[1] for asked in fake.asked] == [["kettle", "tea"], ["tyre", "coffee", "bike"]]
+    assert "2 documents of the run belong to another chat than their query and are left out." in result.notes
+    # the retrieval order is measured within the group as well
+    assert result.judged[0].retrieval["mrr@10"] == 1.0
+
+
+def test_a_group_that_a_query_does_not_have_is_named(folder: Path, fake: Any) -> None:
+    with pytest.raises(ConfigError, match="'q-tea' has no 'chat'"):
+        run_on(folder, fake, group="chat")
+    assert fake.asked == []

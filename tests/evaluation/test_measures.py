@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from rerankd.evaluation.measures import MEASURES, mean, measure
+from rerankd.errors import ConfigError
+from rerankd.evaluation.measures import MEASURES, mean, measure, read_measures
 
 GRADES = {"a": {"x": 2, "y": 1, "z": 0}, "b": {"x": 1}}
 ORDERS = {"a": ["z", "y", "x"], "b": ["x"]}
@@ -53,3 +54,20 @@ def test_the_order_counts_and_not_a_document_s_name() -> None:
     grades = {"a": {"a1": 1}}
     first, second = measure(grades, {"a": ["a1", "z9"]}), measure(grades, {"a": ["z9", "a1"]})
     assert (first["a"]["mrr@10"], second["a"]["mrr@10"]) == (1.0, 0.5)
+
+
+def test_measures_are_read_by_name_and_depth_each_once() -> None:
+    assert read_measures(["nDCG@5", "recall@24", "ndcg@5"]) == ("ndcg@5", "recall@24")
+    assert read_measures([]) == ()
+
+
+@pytest.mark.parametrize("name", ["ndcg", "ndcg@0", "ndcg@ten", "bleu@4", "@10", "ndcg@99999", ""])
+def test_a_name_that_is_no_measure_is_named(name: str) -> None:
+    with pytest.raises(ConfigError, match="measure"):
+        read_measures([name])
+
+
+def test_precision_and_average_precision_agree_with_a_calculation_by_hand() -> None:
+    values = measure(GRADES, ORDERS, measures=("precision@2", "map@3"))["a"]
+    assert values["precision@2"] == pytest.approx(1 / 2)
+    assert values["map@3"] == pytest.approx((1 / 2 + 2 / 3) / 2)

@@ -12,6 +12,7 @@ from rerankd.evaluation.collection import Collection
 from rerankd.evaluation.measures import MEASURES, mean, measure
 from rerankd.evaluation.run import Run
 from rerankd.evaluation.sample import sample
+from rerankd.evaluation.significance import Difference, difference
 from rerankd.summary import percentile
 
 __all__ = ["Evaluation", "Judged", "Reranks", "evaluate"]
@@ -48,6 +49,7 @@ class Evaluation:
     depth: int
     budget_ms: float | None
     relevant_from: int
+    measures: tuple[str, ...]
     judged: tuple[Judged, ...] = field(repr=False)
     notes: tuple[str, ...]
     """What a reader should know about the figures, one sentence each."""
@@ -57,6 +59,15 @@ class Evaluation:
 
     def reranked(self) -> dict[str, float]:
         return mean([query.reranked for query in self.judged])
+
+    def gains(self) -> dict[str, Difference]:
+        """Measure → what reranking gained over the retrieval order."""
+        return {
+            name: difference(
+                [q.retrieval[name] for q in self.judged], [q.reranked[name] for q in self.judged]
+            )
+            for name in self.measures
+        }
 
     def outcomes(self) -> dict[str, float]:
         """Outcome → its share of the reranked queries."""
@@ -84,7 +95,13 @@ class Evaluation:
             "reranked": _rounded(self.reranked(), 4),
             "outcomes": _rounded(self.outcomes(), 4),
             "latency_ms": _rounded(self.latency_ms(), 3),
+            "gain": {name: as_json(gain) for name, gain in self.gains().items()},
         }
+
+
+def as_json(found: Difference) -> dict[str, float]:
+    """A difference with its 95 % interval and its p-value."""
+    return _rounded({"mean": found.mean, "low": found.low, "high": found.high, "p": found.p}, 4)
 
 
 def evaluate(
@@ -96,22 +113,27 @@ def evaluate(
     budget_ms: float | None = None,
     size: int | None = None,
     relevant_from: int = 1,
+    measures: Sequence[str] = MEASURES,
+    group: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Rerank the first `depth` documents of each judged query, one query at a time, and measure both orders.
 
     `size` draws that many queries, always the same. `progress(done, total)` is called after each query. The
     rest of the run stays below the reranked head, in its own order, so that both orders hold the same
-    documents. Raises `ConfigError` for a depth, size or grade below 1.
+    documents. `group`: a field of the metadata, such as `conversation`; each query is then ranked among the
+    documents of its own group only. Raises `ConfigError` for a depth, size or grade below 1, and for a group
+    that a judged query does not have.
     """
     for name, value in (("depth", depth), ("sample", size), ("relevant-from", relevant_from)):
         if value is not None and value < 1:
             raise ConfigError(f"{name}: must be at least 1, got {value!r}")
     queries = sample(collection.judgements, size)
+    firsts = {query: _first_stage(collection, run, query, group) for query in queries}
     rankings: dict[str, Ranking] = {}
     orders: dict[str, Sequence[str]] = {}
     for done, query in enumerate(queries, 1):
-        order = run.orders.get(query, ())
+        order = firsts[query]
         if order:
             ranking = _rerank(collection, query, order[:depth], reranker, budget_ms)
             rankings[query] = ranking
@@ -119,17 +141,33 @@ def evaluate(
         if progress is not None:
             progress(done, len(queries))
     grades = {query: collection.judgements[query] for query in queries}
-    before = measure(grades, {q: run.orders[q] for q in rankings}, relevant_from=relevant_from)
-    after = measure(grades, orders, relevant_from=relevant_from)
+    options: dict[str, Any] = {"relevant_from": relevant_from, "measures": measures}
+    before = measure(grades, {query: firsts[query] for query in rankings}, **options)
+    after = measure(grades, orders, **options)
     return Evaluation(
         dataset=collection.name,
         run=run.name,
         depth=depth,
         budget_ms=budget_ms,
         relevant_from=relevant_from,
+        measures=tuple(measures),
         judged=tuple(_judged(query, before[query], after[query], rankings.get(query)) for query in queries),
-        notes=_notes(collection, queries, rankings, relevant_from),
+        notes=(
+            *_notes(collection, queries, rankings, relevant_from),
+            *_foreign(run, firsts, group),
+        ),
     )
+
+
+def _first_stage(collection: Collection, run: Run, query: str, group: str | None) -> tuple[str, ...]:
+    """What the first stage found for a query, within its group."""
+    order = run.orders.get(query, ())
+    if group is None:
+        return order
+    own = collection.queries[query].metadata.get(group)
+    if own is None:
+        raise ConfigError(f"group: the query {query!r} has no {group!r} in its metadata")
+    return tuple(key for key in order if collection.documents[key].metadata.get(group) == own)
 
 
 def _rerank(
@@ -169,9 +207,18 @@ def _notes(
     if hopeless:
         notes.append(
             f"{hopeless:,} queries have no document of grade {relevant_from} or better"
-            f" and count as 0 in {MEASURES[1]} and {MEASURES[2]}."
+            " and count as 0 in every measure but nDCG."
         )
     return tuple(notes)
+
+
+def _foreign(run: Run, firsts: Mapping[str, Sequence[str]], group: str | None) -> tuple[str, ...]:
+    left_out = sum(len(run.orders.get(query, ())) - len(order) for query, order in firsts.items())
+    if not left_out:
+        return ()
+    return (
+        f"{left_out:,} documents of the run belong to another {group} than their query and are left out.",
+    )
 
 
 def _rounded(values: Mapping[str, float], digits: int) -> dict[str, float]:
