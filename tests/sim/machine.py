@@ -175,7 +175,11 @@ class Machine:
         if policy.memory_tokens and run.padded_tokens > policy.memory_tokens:
             plan.error = OutOfMemory("too large")
         for fault in self._active(now):
-            self._afflict(plan, fault, now, seconds)
+            # one that answers too few and one that answers too many would together give the right number, and a
+            # wrong score that nobody could tell from a right one
+            honest = isinstance(plan.answer, list) and len(plan.answer) == len(run.items)
+            if honest or fault.kind not in ("short", "long"):
+                self._afflict(plan, fault, now, seconds)
         return plan
 
     def _encode_plan(self, work: Encode, now: float) -> Plan:
