@@ -17,6 +17,7 @@ from rerankd.core.events import (
     FlagChanged,
     ModelChanged,
     RunEnded,
+    ScorerLost,
     WorkerReplaced,
 )
 from rerankd.core.flag import Flag, Mode
@@ -125,6 +126,18 @@ FLAG = FlagChanged(flag=Flag(Mode.SHADOW, 12.5), previous=Flag(), source="file")
             "workers",
             "ERROR",
             "worker hung and was replaced; 2 hung threads are alive",
+        ),
+        (
+            ScorerLost(cause="hung", model="large"),
+            "workers",
+            "ERROR",
+            "the process that scores with large hung and is replaced",
+        ),
+        (
+            ModelChanged(state="loading", model="large", error="the scorer's process ended (signal 9)"),
+            "model",
+            "INFO",
+            "model large is loading: the scorer's process ended (signal 9)",
         ),
         (
             BatchLimitChanged(max_pairs=4, max_tokens=512),
@@ -331,5 +344,6 @@ def test_events_have_no_field_for_text():
         "ModelChanged.model",
         "ModelChanged.device",
         "ModelChanged.error",
+        "ScorerLost.model",
         "FlagChanged.source",
     }

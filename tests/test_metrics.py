@@ -16,6 +16,7 @@ from rerankd.core.events import (
     FlagChanged,
     ModelChanged,
     RunEnded,
+    ScorerLost,
     Settled,
     Shadow,
     Timings,
@@ -32,6 +33,7 @@ NAMES = {
     "rerank_requests_total": {"outcome", "reason"},
     "rerank_skipped_total": set(),
     "rerank_pairs_total": {"result"},
+    "rerank_scorer_restarts_total": {"cause"},
     "rerank_latency_seconds": set(),
     "rerank_stage_seconds": {"stage"},
     "rerank_depth_ratio": set(),
@@ -121,6 +123,11 @@ def test_every_reason_is_shown_at_zero_before_it_first_happens(observer):
         reason.value for reason in Reason
     }
     assert set(series.values()) == {0.0}
+    assert Scrape(observer).series("rerank_scorer_restarts_total") == {
+        ("died",): 0,
+        ("stopped",): 0,
+        ("hung",): 0,
+    }
     assert Scrape(observer).series("rerank_pairs_total") == {("scored",): 0, ("dropped",): 0, ("failed",): 0}
 
 
@@ -319,3 +326,12 @@ def test_the_metrics_are_silent(observer, caplog):
     observer.on(settled())
     observer.render()
     assert caplog.records == []
+
+
+def test_a_lost_scorer_is_counted_by_what_became_of_it(observer):
+    observer.on(ScorerLost(cause="hung", model="fake"))
+    assert Scrape(observer).series("rerank_scorer_restarts_total") == {
+        ("died",): 0,
+        ("stopped",): 0,
+        ("hung",): 1,
+    }

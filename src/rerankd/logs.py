@@ -21,6 +21,7 @@ from rerankd.core.events import (
     FlagChanged,
     ModelChanged,
     RunEnded,
+    ScorerLost,
     Settled,
     WorkerReplaced,
 )
@@ -84,6 +85,13 @@ class LogObserver:
                     logging.ERROR,
                     event,
                     f"worker {event.cause} and was replaced; {event.abandoned} hung threads are alive",
+                )
+            case ScorerLost():
+                _log(
+                    "workers",
+                    logging.ERROR,
+                    event,
+                    f"the process that scores with {event.model} {event.cause} and is replaced",
                 )
             case BatchLimitChanged():
                 _log(
@@ -153,7 +161,8 @@ def _model_changed(event: ModelChanged) -> None:
             f"model {event.model} is ready{where} after {event.load_seconds:.1f} s",
         )
     else:
-        _log("model", logging.INFO, event, f"model {event.model} is {event.state}{where}")
+        why = f": {event.error}" if event.error else ""
+        _log("model", logging.INFO, event, f"model {event.model} is {event.state}{where}{why}")
 
 
 def _answer(event: Settled) -> str:

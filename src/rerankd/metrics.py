@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Self, TypeVar
+from typing import Self, TypeVar, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -13,8 +13,10 @@ from rerankd.core.events import (
     CircuitState,
     Event,
     FlagChanged,
+    LossCause,
     ModelChanged,
     RunEnded,
+    ScorerLost,
     Settled,
     Shadow,
 )
@@ -56,6 +58,9 @@ class PrometheusObserver:
             self._requests = self._counter("requests", "Requests answered", "outcome", "reason")
             self._skipped = self._counter("skipped", "Requests answered in retrieval order")
             self._pairs = self._counter("pairs", "Pairs by what became of them", "result")
+            self._lost = self._counter(
+                "scorer_restarts", "Processes of the isolated scorer that were lost and replaced", "cause"
+            )
             self._latency = self._histogram("latency_seconds", "From the call to the answer", LATENCY)
             self._stage = self._histogram("stage_seconds", "Where a request's time went", STAGE, "stage")
             self._depth = self._histogram("depth_ratio", "Scored share of the candidates", RATIO)
@@ -96,6 +101,8 @@ class PrometheusObserver:
                 if event.result != "dropped" and event.padded_tokens > 0:
                     self._tokens.observe(event.padded_tokens)
                     self._padding.observe(1 - event.tokens / event.padded_tokens)
+            case ScorerLost():
+                self._lost.labels(event.cause).inc()
             case CircuitChanged() | ModelChanged() | FlagChanged():
                 self._gauges.on(event)
 
@@ -147,6 +154,8 @@ class PrometheusObserver:
             self._pairs.labels(result)
         for stage in ("queue", "tokenize", "inference", "order"):
             self._stage.labels(stage)
+        for cause in get_args(LossCause):
+            self._lost.labels(cause)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return self._register(Counter(f"rerank_{name}", text, labels, registry=None))

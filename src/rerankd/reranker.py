@@ -14,19 +14,19 @@ from typing import Any, Self, TypeVar
 
 from rerankd.circuit import Circuit
 from rerankd.core import gate
-from rerankd.core.answer import Ranking, compare, ranked
+from rerankd.core.answer import Progress, Ranking, compare, ranked
 from rerankd.core.batch import BatchPolicy
 from rerankd.core.breaker import BreakerPolicy, Permit, Verdict
 from rerankd.core.conclusion import Conclusion
 from rerankd.core.deadline import Deadline
 from rerankd.core.estimate import EstimatePolicy
-from rerankd.core.events import Event, ModelChanged, Settled, Timings
+from rerankd.core.events import CircuitChanged, Event, ModelChanged, Settled, Timings
 from rerankd.core.flag import Flag, Mode
 from rerankd.core.job import Job
 from rerankd.core.ports import Clock, FlagSource, Model, Observer
 from rerankd.core.request import Request, RerankPolicy, read_request
 from rerankd.core.status import Status
-from rerankd.core.types import LongText, OnDeadline, Outcome, Reason
+from rerankd.core.types import Activation, LongText, OnDeadline, Outcome, Reason
 from rerankd.core.watch import WatchPolicy
 from rerankd.engine.clock import SystemClock
 from rerankd.engine.engine import Engine
@@ -515,9 +515,16 @@ class Reranker:
     def _hear(self, event: Event) -> None:
         """What the engine tells."""
         model = self._engine.model
-        if isinstance(event, ModelChanged) and model is not None and model is not self._known_model:
-            self._known_model = model
-            self._circuit.reset(remote=not model.scorer.traits.local)
+        if isinstance(event, ModelChanged) and model is not None:
+            # a process that took the place of another has done nothing wrong yet
+            renewed = model.health is not None and event.state == "ready"
+            if model is not self._known_model or renewed:
+                self._known_model = model
+                was = self._circuit.state
+                self._circuit.reset(remote=not model.scorer.traits.local)
+                if was != "closed":
+                    name = model.scorer.traits.model
+                    self._emit(CircuitChanged(scorer=name, state="closed", previous=was, bad=0, calls=0))
         self._emit(event)
 
     def _emit(self, event: Event) -> None:

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from rerankd.backends.isolation.policy import IsolationPolicy
 from rerankd.core.batch import BatchPolicy
 from rerankd.core.breaker import BreakerPolicy
 from rerankd.core.estimate import EstimatePolicy
@@ -121,6 +122,7 @@ class Settings:
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     estimate: EstimatePolicy = field(default_factory=EstimatePolicy)
     watch: WatchPolicy = field(default_factory=WatchPolicy)
+    isolation: IsolationPolicy = field(default_factory=IsolationPolicy)
     flag: FlagPolicy = field(default_factory=FlagPolicy)
     http: HttpPolicy = field(default_factory=HttpPolicy)
     log: LogPolicy = field(default_factory=LogPolicy)

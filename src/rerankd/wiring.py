@@ -1,13 +1,15 @@
 """Builds a reranker from settings: the only place that knows all concrete classes."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import replace
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from rerankd.core.ports import Model, Observer
 from rerankd.engine.clock import SystemClock
-from rerankd.errors import BackendError
+from rerankd.errors import BackendError, ConfigError
 from rerankd.flags.choice import choose
 from rerankd.logs import LogObserver
 from rerankd.models.locate import name_of
@@ -82,21 +84,46 @@ def load_model(policy: ModelPolicy, data_dir: Path) -> Model:
     raise AssertionError("there is always a last device")
 
 
+def load_for_isolation(spec: Mapping[str, Any]) -> Model:
+    """What the process of an isolated scorer calls: `load_model`, from what JSON can hold."""
+    return load_model(ModelPolicy(**spec["model"]), Path(spec["data_dir"]))
+
+
+def _loader(settings: Settings, isolated: bool) -> Callable[[], Model]:
+    """What loads the model that the settings name, here or in a process of its own."""
+    if not isolated:
+        return lambda: load_model(settings.model, settings.data_dir)
+    if not hasattr(os, "fork"):
+        raise ConfigError("RERANKD_MODEL_ISOLATED: needs a POSIX system")
+    spec = {"model": asdict(settings.model), "data_dir": str(settings.data_dir)}
+
+    def load() -> Model:
+        from rerankd.backends.isolated import load_isolated
+
+        return load_isolated(
+            "rerankd.wiring:load_for_isolation", spec, clock=SystemClock(), policy=settings.isolation
+        )
+
+    return load
+
+
 def build(
     settings: Settings,
     *,
     observers: Sequence[Observer] = (),
     wait: bool = True,
     require_model: bool = False,
+    isolated: bool | None = None,
 ) -> Reranker:
     """The reranker that the settings describe. Nothing is loaded before its context is entered.
 
+    `isolated`: whether the model runs in a process of its own; None: as `RERANKD_MODEL_ISOLATED` says.
     What happens is logged under `rerankd`; an observer that has a `bind` (metrics) is given the reranker's
     `status` to read gauges from.
     """
     clock = SystemClock()
     reranker = Reranker(
-        lambda: load_model(settings.model, settings.data_dir),
+        _loader(settings, settings.model.isolated if isolated is None else isolated),
         name=name_of(settings.model.model),
         policy=settings.rerank,
         breaker=settings.breaker,

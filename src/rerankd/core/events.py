@@ -12,10 +12,12 @@ __all__ = [
     "CircuitState",
     "Event",
     "FlagChanged",
+    "LossCause",
     "ModelChanged",
     "ModelState",
     "RunEnded",
     "RunResult",
+    "ScorerLost",
     "Settled",
     "Shadow",
     "Timings",
@@ -25,6 +27,7 @@ __all__ = [
 CircuitState = Literal["closed", "half_open", "open"]
 ModelState = Literal["loading", "ready", "unavailable"]
 RunResult = Literal["scored", "failed", "dropped"]
+LossCause = Literal["died", "stopped", "hung"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +118,14 @@ class WorkerReplaced:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScorerLost:
+    """The process that scored ended, was stopped, or hung and was killed. The next one is being started."""
+
+    cause: LossCause
+    model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchLimitChanged:
     """Runs were made smaller after one ran out of memory, or are growing back."""
 
@@ -129,4 +140,13 @@ class FlagChanged:
     source: str
 
 
-Event = Settled | RunEnded | CircuitChanged | ModelChanged | WorkerReplaced | BatchLimitChanged | FlagChanged
+Event = (
+    Settled
+    | RunEnded
+    | CircuitChanged
+    | ModelChanged
+    | WorkerReplaced
+    | ScorerLost
+    | BatchLimitChanged
+    | FlagChanged
+)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
-from rerankd.core.events import Event
+from rerankd.core.events import Event, LossCause, ModelState
 from rerankd.core.flag import Flag
 from rerankd.core.types import Activation, Pair, Text
 
@@ -12,6 +12,8 @@ __all__ = [
     "Clock",
     "FlagSource",
     "FlagStore",
+    "Health",
+    "HealthChange",
     "Model",
     "Observer",
     "Scorer",
@@ -97,6 +99,30 @@ class Tokenizer(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HealthChange:
+    """A scorer that lives in a process of its own was lost, or is back."""
+
+    state: ModelState
+    error: str | None = None
+    """Why it cannot score now."""
+    cause: LossCause | None = None
+    """What became of it, where it was just lost."""
+    seconds: float | None = None
+    """How long it took to load, where it is back."""
+
+
+class Health(Protocol):
+    """Tells whether a scorer that lives in a process of its own can score now."""
+
+    @property
+    def state(self) -> ModelState: ...
+
+    def watch(self, changed: Callable[[HealthChange], None]) -> None:
+        """Have every change told from now on, from another thread; at once what has changed before."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """A loaded model: a scorer, and the tokenizer that prepares its pairs (None: it takes plain text)."""
 
@@ -104,6 +130,8 @@ class Model:
     tokenizer: Tokenizer | None
     max_tokens: int
     """The window of the model, special tokens included."""
+    health: Health | None = None
+    """Of a scorer that can be lost and replaced while it is in use; None: it is there until it is closed."""
 
 
 class Observer(Protocol):

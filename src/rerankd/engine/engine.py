@@ -8,9 +8,9 @@ from rerankd.core.batch import BatchPolicy
 from rerankd.core.breaker import Verdict
 from rerankd.core.conclusion import Conclusion
 from rerankd.core.estimate import EstimatePolicy
-from rerankd.core.events import Event, ModelChanged, ModelState
+from rerankd.core.events import Event, ModelChanged, ModelState, ScorerLost
 from rerankd.core.job import Job
-from rerankd.core.ports import Clock, Model
+from rerankd.core.ports import Clock, HealthChange, Model
 from rerankd.core.scheduler import Scheduler
 from rerankd.core.types import OnDeadline, Reason
 from rerankd.core.watch import WatchPolicy
@@ -98,9 +98,11 @@ class Engine:
 
     def state(self) -> ModelState:
         """Whether the model can score now. Starts nothing: see `start`."""
-        workers = self.workers
+        workers, model = self.workers, self.model
         if workers is not None:
-            return "unavailable" if workers.exhausted or self._closed else "ready"
+            if workers.exhausted or self._closed:
+                return "unavailable"
+            return "ready" if model is None or model.health is None else model.health.state
         return "loading" if self.error is None and not self._closed else "unavailable"
 
     def submit(self, job: Job, fit_floor: int | None = None) -> Ticket | Reason:
@@ -188,6 +190,28 @@ class Engine:
         traits = model.scorer.traits
         self._emit(
             ModelChanged(state="ready", model=traits.model, device=traits.device, load_seconds=seconds)
+        )
+        if model.health is not None:
+            model.health.watch(lambda change: self._replaced(model, change))
+
+    def _replaced(self, model: Model, change: HealthChange) -> None:
+        """The scorer's process was lost, or the next one is ready. What waits fails by itself meanwhile."""
+        if self.model is not model or self._closed:
+            return
+        traits = model.scorer.traits
+        self.error = change.error
+        if change.seconds is not None:
+            self.load_seconds = change.seconds
+        if change.cause is not None:
+            self._emit(ScorerLost(cause=change.cause, model=traits.model))
+        self._emit(
+            ModelChanged(
+                state=change.state,
+                model=traits.model,
+                device=traits.device,
+                error=change.error,
+                load_seconds=change.seconds,
+            )
         )
 
     def _failed(self, reason: str) -> None:

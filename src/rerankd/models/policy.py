@@ -28,6 +28,8 @@ class ModelPolicy:
     """A window shorter than the model's own, in tokens; 0: the model's own."""
     download: bool = True
     """Whether a model that is not on this machine may be fetched from the hub."""
+    isolated: bool = False
+    """Run the model in a supervised process of its own, which is replaced when it dies or hangs."""
     retry_ms: float = 1_000.0
     """How long after a failed load it is tried again; doubles with each failure, up to `retry_max_ms`."""
     retry_max_ms: float = 60_000.0

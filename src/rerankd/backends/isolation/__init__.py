@@ -1,0 +1,1 @@
+"""A scorer in a process of its own: the frames, both ends, and who watches over it."""
