@@ -144,6 +144,26 @@ def test_a_baseline_that_is_not_there_is_said_before_anything_is_loaded(folder: 
     assert "gone.json" in done.err
 
 
+@pytest.mark.threads
+@pytest.mark.usefixtures("fake")
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--rate", 2), "--at-budgets"),
+        (("--live", 50), "--at-budgets"),
+        (("--at-budgets", "--depth", 2, "--depth", 4), "--depth"),
+        (("--at-budgets", "--rate", 0), "--rate"),
+        (("--at-budgets", "--baseline", "x.json"), "--baseline"),
+    ],
+)
+def test_options_that_do_not_go_together_are_wrong_use(
+    folder: Path, run: Run, options: tuple[object, ...], said: str
+) -> None:
+    done = run("evaluate", folder, *options)
+    assert done.status == 2
+    assert said in done.err
+
+
 def test_a_measure_that_is_none_is_one_clear_line(folder: Path, run: Run) -> None:
     done = run("evaluate", folder, "--measure", "bleu@4")
     assert done.status != 0

@@ -118,6 +118,26 @@ def evaluate(
     svg: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report as a picture, too.")
     ] = None,
+    at_budgets: Annotated[
+        bool,
+        typer.Option(
+            "--at-budgets",
+            help="Quality at budget: score everything once, then replay requests at a stated rate with each"
+            " --budget-ms (without any: 25 to 500 and none). For choosing a model.",
+        ),
+    ] = False,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            help="With --at-budgets: requests a second. Without it 70 % of what the slowest model can do."
+        ),
+    ] = None,
+    live_ms: Annotated[
+        float | None,
+        typer.Option(
+            "--live", metavar="MS", min=0, help="With --at-budgets: ask in real time at this budget, too."
+        ),
+    ] = None,
     json_output: Json = False,
 ) -> None:
     """Rerank a judged collection, and compare the order before with the order after.
@@ -126,27 +146,56 @@ def evaluate(
 
     Models, depths and budgets may be given several times: all are evaluated, and compared with each other.
     """
+    from rerankd.cli.at_budgets import at_budgets as _at_budgets
     from rerankd.cli.session import load_settings
-    from rerankd.cli.terminal import fail, notice, output
+    from rerankd.cli.terminal import fail, notice, output, written
     from rerankd.evaluation.baseline import falls, read_report
+    from rerankd.evaluation.chart import chart
     from rerankd.evaluation.collection import read_collection
     from rerankd.evaluation.comparison import Comparison
+    from rerankd.evaluation.evaluate import within
+    from rerankd.evaluation.markdown import markdown as page
     from rerankd.evaluation.measures import MEASURES, read_measures
     from rerankd.evaluation.run import choose_run, read_run
 
+    if not at_budgets and (rate is not None or live_ms is not None):
+        raise typer.BadParameter("--rate and --live belong to --at-budgets")
+    if at_budgets and baseline is not None:
+        raise typer.BadParameter("--baseline does not go with --at-budgets")
+    if rate is not None and not 0 < rate < math.inf:
+        raise typer.BadParameter("must be above 0", param_hint="'--rate'")
     budgets = _budgets(budget_ms)
     measures = read_measures(measure) or MEASURES
     earlier = None if baseline is None else read_report(baseline)
     settings = load_settings()
     collection = read_collection(folder)
     first_stage = read_run(choose_run(folder, run), collection)
+    if at_budgets:
+        _at_budgets(
+            settings,
+            collection,
+            first_stage if group is None else within(first_stage, collection, group),
+            models=model or [None],
+            depth=_only(depth, "--depth"),
+            budgets=budgets if budget_ms else [],
+            rate=rate,
+            live_ms=live_ms,
+            size=sample,
+            relevant_from=relevant_from,
+            name=_only(measures if measure else measures[:1], "--measure"),
+            markdown=markdown,
+            svg=svg,
+            json_output=json_output,
+        )
+        return
     options = {"size": sample, "relevant_from": relevant_from, "measures": measures, "group": group}
     comparison = Comparison(
         _evaluated(settings, model or [None], depth, budgets, collection, first_stage, options)
     )
     for note in comparison.first.notes:
         notice(note)
-    _write(comparison, markdown, svg)
+    written(markdown, lambda: page(comparison))
+    written(svg, lambda: chart(comparison))
     if json_output:
         typer.echo(json.dumps(comparison.as_json()))
     else:
@@ -201,18 +250,10 @@ def _evaluated(
     return results
 
 
-def _write(comparison: "Comparison", markdown: Path | None, svg: Path | None) -> None:
-    from rerankd.cli.terminal import fail
-    from rerankd.evaluation import chart
-    from rerankd.evaluation import markdown as page
-
-    for path, made in ((markdown, page.markdown), (svg, chart.chart)):
-        if path is None:
-            continue
-        try:
-            path.write_text(made(comparison), encoding="utf-8")
-        except OSError as error:
-            fail(f"{path} cannot be written: {error.strerror}", 1)
+def _only(values: "Sequence[Any]", option: str) -> Any:
+    if len(values) != 1:
+        raise typer.BadParameter("only one with --at-budgets", param_hint=f"'{option}'")
+    return values[0]
 
 
 def _show(comparison: "Comparison", console: "Console") -> None:

@@ -3,6 +3,8 @@
 import logging
 import shutil
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["PlainLog", "columns", "fail", "notice", "output", "printable", "progress_output"]
+__all__ = ["PlainLog", "columns", "fail", "notice", "output", "printable", "progress_output", "written"]
 
 
 def output() -> "Console":
@@ -59,6 +61,15 @@ def fail(message: str, status: int) -> NoReturn:
     """Say in one line why, and end with this exit status: 1 it could not be done, 2 wrong use."""
     notice(message)
     raise SystemExit(status)
+
+
+def written(path: Path | None, made: Callable[[], str]) -> None:
+    """Write a report to a file, if one was asked for. Ends with status 1 where it cannot be written."""
+    if path is not None:
+        try:
+            path.write_text(made(), encoding="utf-8")
+        except OSError as error:
+            fail(f"{path} cannot be written: {error.strerror}", 1)
 
 
 def printable(text: str) -> str:

@@ -15,7 +15,7 @@ from rerankd.evaluation.sample import sample
 from rerankd.evaluation.significance import Difference, difference
 from rerankd.summary import percentile
 
-__all__ = ["Evaluation", "Judged", "Reranks", "evaluate"]
+__all__ = ["Evaluation", "Judged", "Reranks", "as_json", "evaluate", "within"]
 
 
 class Reranks(Protocol):
@@ -129,7 +129,8 @@ def evaluate(
         if value is not None and value < 1:
             raise ConfigError(f"{name}: must be at least 1, got {value!r}")
     queries = sample(collection.judgements, size)
-    firsts = {query: _first_stage(collection, run, query, group) for query in queries}
+    own = run if group is None else within(run, collection, group)
+    firsts = {query: own.orders.get(query, ()) for query in queries}
     rankings: dict[str, Ranking] = {}
     orders: dict[str, Sequence[str]] = {}
     for done, query in enumerate(queries, 1):
@@ -159,15 +160,18 @@ def evaluate(
     )
 
 
-def _first_stage(collection: Collection, run: Run, query: str, group: str | None) -> tuple[str, ...]:
-    """What the first stage found for a query, within its group."""
-    order = run.orders.get(query, ())
-    if group is None:
-        return order
-    own = collection.queries[query].metadata.get(group)
-    if own is None:
-        raise ConfigError(f"group: the query {query!r} has no {group!r} in its metadata")
-    return tuple(key for key in order if collection.documents[key].metadata.get(group) == own)
+def within(run: Run, collection: Collection, group: str) -> Run:
+    """The run, with each judged query's documents of its own group only; `group` is a field of the metadata.
+
+    Raises `ConfigError` for a judged query that has no such field.
+    """
+    orders = {}
+    for query, order in run.orders.items():
+        own = collection.queries[query].metadata.get(group)
+        if own is None and query in collection.judgements:
+            raise ConfigError(f"group: the query {query!r} has no {group!r} in its metadata")
+        orders[query] = tuple(key for key in order if collection.documents[key].metadata.get(group) == own)
+    return Run(name=run.name, orders=orders)
 
 
 def _rerank(

@@ -1,0 +1,197 @@
+"""`rerankd evaluate --at-budgets`: which quality do callers get within how many milliseconds?"""
+
+import asyncio
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from rerankd.core.ports import Model
+    from rerankd.evaluation.collection import Collection
+    from rerankd.evaluation.curve import Curve, Point
+    from rerankd.evaluation.recording import Recording
+    from rerankd.evaluation.run import Run
+    from rerankd.settings import Settings
+
+__all__ = ["at_budgets"]
+
+_LOAD = 0.7
+"""The usual rate, as a share of what the slowest model can do."""
+
+
+def at_budgets(
+    settings: "Settings",
+    collection: "Collection",
+    run: "Run",
+    *,
+    models: Sequence[str | None],
+    depth: int,
+    budgets: Sequence[float | None],
+    rate: float | None,
+    live_ms: float | None,
+    size: int | None,
+    relevant_from: int,
+    name: str,
+    markdown: Path | None,
+    svg: Path | None,
+    json_output: bool,
+) -> None:
+    """Record each model once, replay every budget, and show the curves."""
+    from rerankd.cli.terminal import output, written
+    from rerankd.evaluation.budget_chart import budget_chart, budget_table
+    from rerankd.evaluation.curve import BUDGETS_MS, curve
+
+    recordings = [_recorded(settings, model, collection, run, depth, size) for model in models]
+    rate = rate or _LOAD * min(recording.capacity() for recording in recordings)
+    options: dict[str, Any] = {"name": name, "relevant_from": relevant_from}
+    curves = [
+        curve(collection, recording, rate=rate, budgets_ms=budgets or BUDGETS_MS, **options)
+        for recording in recordings
+    ]
+    written(markdown, lambda: f"# {collection.name}\n\n{budget_table(curves)}")
+    written(svg, lambda: budget_chart(collection.name, curves))
+    confirmed: list[Point] = []
+    if live_ms is not None:
+        confirmed = [
+            _confirmed(settings, model, collection, recording, live_ms, rate, options)
+            for model, recording in zip(models, recordings, strict=True)
+        ]
+    if json_output:
+        shape: dict[str, Any] = {
+            "dataset": collection.name,
+            "queries": len(recordings[0].queries),
+            "depth": depth,
+            "curves": [each.as_json() for each in curves],
+        }
+        if live_ms is not None:
+            shape["live"] = [
+                {
+                    "model": each.model,
+                    "budget_ms": live_ms,
+                    "value": round(point.value, 4),
+                    "depth": round(point.depth, 2),
+                    "outcomes": {outcome: round(share, 4) for outcome, share in point.outcomes.items()},
+                }
+                for each, point in zip(curves, confirmed, strict=True)
+            ]
+        typer.echo(json.dumps(shape))
+        return
+    console = output()
+    console.print(_table(collection.name, curves))
+    for each in curves:
+        console.print(
+            f"{each.model}: {rate:.2f} requests a second are {each.load:.0%} of what it can fully rerank here",
+            style="dim",
+            soft_wrap=True,
+        )
+    for each, point in zip(curves, confirmed, strict=False):
+        replayed = next((found.value for found in each.points if found.budget_ms == live_ms), None)
+        against = "" if replayed is None else f" (replayed {replayed:.3f})"
+        console.print(
+            f"{each.model}, asked in real time with {live_ms:g} ms:"
+            f" {each.measure} {point.value:.3f}{against}, depth {point.depth:.1f}",
+            soft_wrap=True,
+        )
+
+
+def _recorded(
+    settings: "Settings",
+    model: str | None,
+    collection: "Collection",
+    run: "Run",
+    depth: int,
+    size: int | None,
+) -> "Recording":
+    from rerankd.engine.clock import SystemClock
+    from rerankd.evaluation.recording import record
+
+    with _loaded(settings, model) as found, _bar("Recording") as advance:
+        return record(collection, run, found, SystemClock(), depth=depth, size=size, progress=advance)
+
+
+@contextmanager
+def _loaded(settings: "Settings", model: str | None) -> Iterator["Model"]:
+    from rerankd.cli.terminal import progress_output
+    from rerankd.wiring import load_model
+
+    policy = settings.model if model is None else replace(settings.model, model=model)
+    with progress_output().status("Loading the model ..."):
+        found = load_model(policy, settings.data_dir)
+    try:
+        yield found
+    finally:
+        found.scorer.close()
+
+
+def _confirmed(
+    settings: "Settings",
+    model: str | None,
+    collection: "Collection",
+    recording: "Recording",
+    budget_ms: float,
+    rate: float,
+    options: dict[str, Any],
+) -> "Point":
+    """The same requests, in real time."""
+    from rerankd.cli.session import opened
+    from rerankd.evaluation.curve import point
+    from rerankd.evaluation.live import ask
+
+    count = len(recording.queries)
+    requests = count * max(1, -(-200 // count))
+    with opened(settings, model, require_model=True) as reranker, _bar("Asking") as advance:
+        answers = asyncio.run(
+            ask(recording, reranker, budget_ms=budget_ms, rate=rate, requests=requests, progress=advance)
+        )
+    return point(collection, recording, budget_ms, answers, **options)
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Any]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from rerankd.cli.terminal import progress_output
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    screen = progress_output()
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _table(title: str, curves: Sequence["Curve"]) -> "Table":
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    from rerankd.cli.terminal import printable
+
+    shown = Table(
+        title=Text(printable(f"{title}: {curves[0].measure} at each budget"), style="bold"),
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        header_style="dim",
+    )
+    shown.add_column("budget")
+    for each in curves:
+        shown.add_column(printable(each.model.rsplit("/", 1)[-1]), justify="right")
+        shown.add_column("depth", justify="right", style="dim")
+        shown.add_column("reranked", justify="right", style="dim")
+    before = curves[0].retrieval
+    shown.add_row("(retrieval order)", *(cell for _ in curves for cell in (f"{before:.3f}", "", "")))
+    for row in zip(*(each.points for each in curves), strict=True):
+        budget = "none" if row[0].budget_ms is None else f"{row[0].budget_ms:g} ms"
+        cells = (
+            cell
+            for each in row
+            for cell in (f"{each.value:.3f}", f"{each.depth:.1f}", f"{each.outcomes['reranked']:.0%}")
+        )
+        shown.add_row(budget, *cells)
+    return shown

@@ -1,0 +1,116 @@
+"""Quality at budget as a picture and as a table: the chart by which a person chooses a model."""
+
+from collections.abc import Sequence
+from html import escape
+
+from rerankd.evaluation.curve import Curve, Point
+
+__all__ = ["budget_chart", "budget_table"]
+
+_WIDTH, _HEIGHT = 760, 460
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 190, 84, 60
+_INK, _FAINT, _GRID = "#1f2933", "#66788a", "#e4e9ee"
+_COLOURS = ("#0f766e", "#b45309", "#4338ca", "#be185d", "#4d7c0f", "#0369a1")
+
+
+def budget_table(curves: Sequence[Curve]) -> str:
+    """Markdown: a row a budget; of each model the value, the mean depth and the share of full answers."""
+    first = curves[0]
+    lines = [
+        f"{first.measure} at {first.rate:.2f} requests a second; retrieval order {first.retrieval:.3f}.",
+        "",
+        "| budget | " + " | ".join(f"{_cell(each.model)} | depth | reranked" for each in curves) + " |",
+        "|---|" + "--:|--:|--:|" * len(curves),
+    ]
+    for row in zip(*(each.points for each in curves), strict=True):
+        cells = (f"{each.value:.3f} | {each.depth:.1f} | {each.outcomes['reranked']:.0%}" for each in row)
+        lines.append(f"| {_budget(row[0])} | " + " | ".join(cells) + " |")
+    loads = ", ".join(f"{_cell(each.model)} {each.load:.0%}" for each in curves)
+    return "\n".join([*lines, "", f"The load is so much of what each can fully rerank here: {loads}."]) + "\n"
+
+
+def budget_chart(title: str, curves: Sequence[Curve]) -> str:
+    """An SVG with one line a model over the budgets, evenly spaced, and the retrieval order to beat."""
+    first = curves[0]
+    count = len(first.points)
+    values = [first.retrieval, *(each.value for found in curves for each in found.points)]
+    margin = max(0.01, (max(values) - min(values)) * 0.1)
+    low, high = min(values) - margin, max(values) + margin
+
+    def across(place: int) -> float:
+        return round(_LEFT + place * (_WIDTH - _LEFT - _RIGHT) / max(1, count - 1), 1)
+
+    def up(value: float) -> float:
+        return round(_HEIGHT - _BOTTOM - (value - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM), 1)
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img"'
+        ' font-family="system-ui, sans-serif">',
+        f"<title>{escape(title)}: {escape(first.measure)} at each budget</title>",
+        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#ffffff"/>',
+        _text(24, 34, title, size=17, weight=600),
+        _text(24, 56, f"{first.measure} at {first.rate:.2f} requests a second, by budget", fill=_FAINT),
+    ]
+    for value in _ticks(low, high):
+        parts += [
+            f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{up(value)}" y2="{up(value)}" stroke="{_GRID}"/>',
+            _text(_LEFT - 10, up(value) + 4, f"{value:.2f}", fill=_FAINT, anchor="end", size=12),
+        ]
+    for place, each in enumerate(first.points):
+        parts.append(
+            _text(across(place), _HEIGHT - _BOTTOM + 24, _budget(each), fill=_FAINT, anchor="middle", size=12)
+        )
+    level = up(first.retrieval)
+    parts += [
+        f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{level}" y2="{level}" stroke="{_FAINT}"'
+        ' stroke-dasharray="4 4"/>',
+    ]
+    names = [(level, "retrieval order", _FAINT)]
+    for number, found in enumerate(curves):
+        colour = _COLOURS[number % len(_COLOURS)]
+        points = [(across(place), up(each.value)) for place, each in enumerate(found.points)]
+        line = " ".join(f"{x},{y}" for x, y in points)
+        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2.5"/>')
+        parts += [f'<circle cx="{x}" cy="{y}" r="4" fill="{colour}"/>' for x, y in points]
+        names.append((points[-1][1], found.model.rsplit("/", 1)[-1], colour))
+    for y, name, colour in _apart(names):
+        parts.append(_text(_WIDTH - _RIGHT + 14, y + 4, name, fill=colour, weight=600, size=12))
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    step = next(each for each in (0.01, 0.02, 0.05, 0.1, 0.2) if (high - low) / each <= 8)
+    first = int(low / step) + 1
+    return [round(number * step, 4) for number in range(first, int(high / step) + 1)]
+
+
+def _apart(names: list[tuple[float, str, str]]) -> list[tuple[float, str, str]]:
+    """Names at the lines' ends, moved down where they would lie upon each other."""
+    placed: list[tuple[float, str, str]] = []
+    for y, name, colour in sorted(names):
+        placed.append((max(y, placed[-1][0] + 16) if placed else y, name, colour))
+    return placed
+
+
+def _budget(point: Point) -> str:
+    return "none" if point.budget_ms is None else f"{point.budget_ms:g} ms"
+
+
+def _text(
+    x: float,
+    y: float,
+    text: str,
+    *,
+    size: int = 13,
+    weight: int = 400,
+    fill: str = _INK,
+    anchor: str = "start",
+) -> str:
+    return (
+        f'<text x="{x}" y="{y}" font-size="{size}" font-weight="{weight}" fill="{fill}"'
+        f' text-anchor="{anchor}">{escape(text)}</text>'
+    )
+
+
+def _cell(text: str) -> str:
+    return text.rsplit("/", 1)[-1].replace("|", "\\|")
