@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 
 from rerankd.circuit import Circuit
 from rerankd.core import gate
-from rerankd.core.answer import Progress, Ranking, compare, ranked
+from rerankd.core.answer import Ranking, compare, ranked
 from rerankd.core.batch import BatchPolicy
 from rerankd.core.breaker import BreakerPolicy, Permit, Verdict
 from rerankd.core.conclusion import Conclusion
@@ -26,7 +26,7 @@ from rerankd.core.job import Job
 from rerankd.core.ports import Clock, FlagSource, Model, Observer
 from rerankd.core.request import Request, RerankPolicy, read_request
 from rerankd.core.status import Status
-from rerankd.core.types import Activation, LongText, OnDeadline, Outcome, Reason
+from rerankd.core.types import LongText, OnDeadline, Outcome, Reason
 from rerankd.core.watch import WatchPolicy
 from rerankd.engine.clock import SystemClock
 from rerankd.engine.engine import Engine
