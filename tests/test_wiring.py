@@ -87,6 +87,35 @@ def test_every_observer_hears_and_one_that_can_read_gauges_is_given_the_status(l
         assert [event.outcome for event in observer.of(Settled)] == [Outcome.RERANKED]
 
 
+@pytest.mark.parametrize(
+    ("setting", "asked", "isolated"),
+    [("false", None, False), ("true", None, True), ("false", True, True), ("true", False, False)],
+)
+def test_a_process_of_its_own_is_what_the_setting_says_unless_the_builder_says_otherwise(
+    loaded: list[Any], monkeypatch: pytest.MonkeyPatch, setting: str, asked: bool | None, isolated: bool
+) -> None:
+    from rerankd.backends import isolated as module
+
+    specs: list[Any] = []
+
+    def load(loader: str, spec: Any, *, clock: Any, policy: Any) -> Model:
+        specs.append((loader, spec["model"]["model"], policy.nice))
+        return Model(scorer=FakeScorer(), tokenizer=None, max_tokens=512)
+
+    monkeypatch.setattr(module, "load_isolated", load)
+    settings = Settings.load(
+        {
+            "RERANKD_MODEL_ISOLATED": setting,
+            "CROSS_ENCODER_MODEL": "this/one",
+            "RERANKD_ISOLATION_NICE": "3",
+        }
+    )
+    with wiring.build(settings, isolated=asked) as reranker:
+        assert reranker.rerank("why", ["one"], budget_ms=None).outcome is Outcome.RERANKED
+    assert specs == ([("rerankd.wiring:load_for_isolation", "this/one", 3)] if isolated else [])
+    assert bool(loaded) is not isolated
+
+
 def test_the_flag_begins_as_the_settings_say(loaded: list[Any]) -> None:
     with wiring.build(Settings.load({"RERANKD_FLAG_MODE": "shadow"})) as reranker:
         assert reranker.status().flag == Flag(Mode.SHADOW)
