@@ -3,6 +3,7 @@
 #   make demo          see real candidates reranked           make lint      format check, lint, types, layers
 #   make test          everything that must be green          make format    put the code into shape
 #   make test-extras   the built wheel, each extra alone      make docs      write the generated tables
+#   make test-deploy   deploy/, by each file's own tool
 #   make prove         the reliability figures, in full       make clean     remove what was built
 #   make bench         the quick performance report           make clean-all remove the environments as well
 #   make bench-peers   beside other rerankers                 make pin       renew requirements/*.txt
@@ -22,7 +23,7 @@ OFFLINE := env -u DATABASE_URL HF_HUB_OFFLINE=1
 CHECKED := src tests benchmarks tools docs
 ARGS ?=
 
-.PHONY: help demo test lint format unit docs test-extras prove bench bench-peers pin clean clean-all
+.PHONY: help demo test lint format unit docs test-extras test-deploy prove bench bench-peers pin clean clean-all
 help:
 	@awk '!/^#/ { exit } { sub(/^# ?/, ""); print }' Makefile
 
@@ -82,6 +83,9 @@ docs: $(VENV)/.tests
 
 test-extras: $(VENV)/.tests
 	@$(OFFLINE) $(BIN)/python tools/test_extras.py $(ARGS)
+
+test-deploy: $(VENV)/.tests
+	@$(BIN)/python tools/test_deploy.py
 
 prove: $(VENV)/.tests
 	@$(OFFLINE) $(BIN)/python -m tests.prove $(ARGS)

@@ -1,0 +1,86 @@
+"""What deploy/ says of the product is true: its metrics, its settings and its commands exist."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from rerankd.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
+_METRIC = re.compile(r"\brerank_[a-z_]+")
+_SERIES = re.compile(r"_(bucket|sum|count)$")
+
+
+def text(name: str) -> str:
+    return (DEPLOY / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["prometheus/alerts.yml", "grafana/dashboards/rerankd.json"])
+def test_every_metric_that_is_drawn_or_alerted_on_exists(name: str) -> None:
+    documented = set(re.findall(r"`(rerank_[a-z_]+)`", (ROOT / "docs" / "metrics.md").read_text("utf-8")))
+    used = {_SERIES.sub("", metric) for metric in _METRIC.findall(text(name))}
+    assert used
+    assert used <= documented
+
+
+def test_the_dashboard_is_json_whose_panels_have_places_of_their_own() -> None:
+    panels = json.loads(text("grafana/dashboards/rerankd.json"))["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    taken: set[tuple[int, int]] = set()
+    for panel in panels:
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken, panel["title"]
+        assert place["x"] + place["w"] <= 24
+        taken |= cells
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.cuda", "compose.yaml", "skypilot.yaml"])
+def test_every_setting_that_is_given_exists(name: str) -> None:
+    # passwords that compose takes from the caller, and the keys that the start script writes to a file
+    own = {"RERANKD_APP_PASSWORD", "RERANKD_KEYS"}
+    given = set(re.findall(r"\bRERANKD_[A-Z_]+", text(name))) - own
+    settings = Settings.load(dict.fromkeys(given - {"RERANKD_DATA_DIR"}, "1"))
+    assert [str(unknown) for unknown in settings.unknown] == []
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.cuda", "skypilot.yaml"])
+def test_every_extra_that_is_installed_exists(name: str) -> None:
+    import tomllib
+
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    named = re.search(r"'\.\[([a-z,]+)\]'", text(name))
+    assert named is not None
+    assert set(named[1].split(",")) <= extras.keys()
+
+
+def test_only_one_onnx_runtime_is_left_on_a_gpu() -> None:
+    """Both packages write the same module, so the one for the CPU goes first and the one for the GPU comes last."""
+    for name in ("Dockerfile.cuda", "skypilot.yaml"):
+        said = text(name)
+        removed, added = (
+            said.index("uninstall --yes onnxruntime"),
+            said.index("onnxruntime-gpu[cuda,cudnn]=="),
+        )
+        assert said.index("'.[") < removed < added
+
+
+def test_the_railway_file_names_a_dockerfile_and_a_route_that_exist() -> None:
+    shape = json.loads(text("railway.json"))
+    assert (ROOT / shape["build"]["dockerfilePath"]).is_file()
+    assert shape["deploy"]["healthcheckPath"] in text("Dockerfile")
+
+
+def test_images_run_as_nobody_in_particular_and_say_whether_they_live() -> None:
+    for name in ("Dockerfile", "Dockerfile.cuda"):
+        said = text(name)
+        assert re.search(r"^USER \d+$", said, re.MULTILINE)
+        assert "HEALTHCHECK" in said
+        assert said.index("USER") < said.index("ENTRYPOINT")
