@@ -65,7 +65,6 @@ class Storm:
         self.errors: Counter[str] = Counter()
         self.violations: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
-        self.overshoots: list[float] = []
         self.unretrieved = 0
         """Errors that the event loop complained of."""
         self.said: list[str] = []
@@ -122,12 +121,8 @@ class Storm:
             }
             return items, options, draw.uniform(0.0, 0.02) if draw.random() < 0.05 else None
 
-    def _note(
-        self, began: float, items: Sequence[_Item], budget_ms: float | None, answer: Ranking | BaseException
-    ) -> None:
-        late = 0.0 if budget_ms is None else time.monotonic() - began - budget_ms / 1000
+    def _note(self, items: Sequence[_Item], answer: Ranking | BaseException) -> None:
         with self._lock:
-            self.overshoots.append(late)
             if isinstance(answer, BaseException):
                 self.errors[type(answer).__name__] += 1
             else:
@@ -140,12 +135,11 @@ class Storm:
     def _threaded(self) -> None:
         while (asked := self._next()) is not None:
             items, options, _ = asked
-            began = time.monotonic()
             try:
                 answer: Ranking | BaseException = self.reranker.rerank(f"ask {self._word}", items, **options)
             except BaseException as error:
                 answer = error
-            self._note(began, items, options["budget_ms"], answer)
+            self._note(items, answer)
 
     async def _awaited(self) -> None:
         loop = asyncio.get_running_loop()
@@ -157,7 +151,6 @@ class Storm:
     async def _ask_in_turn(self) -> None:
         while (asked := self._next()) is not None:
             items, options, cancel_after = asked
-            began = time.monotonic()
             task = asyncio.ensure_future(self.reranker.arerank(f"ask {self._word}", items, **options))
             if cancel_after is not None:
                 asyncio.get_running_loop().call_later(cancel_after, task.cancel)
@@ -165,14 +158,14 @@ class Storm:
                 answer: Ranking | BaseException = await task
             except asyncio.CancelledError:
                 if cancel_after is None:
-                    self._note(began, items, options["budget_ms"], RuntimeError("cancelled by nobody"))
+                    self._note(items, RuntimeError("cancelled by nobody"))
                 else:
                     with self._lock:
                         self.outcomes["cancelled"] += 1
                 continue
             except BaseException as error:
                 answer = error
-            self._note(began, items, options["budget_ms"], answer)
+            self._note(items, answer)
 
     def _complain(self) -> None:
         self.unretrieved += 1
