@@ -54,4 +54,6 @@ def _reason(job: Job) -> Reason:
         return Reason.MODEL_ERROR
     if job.nonfinite:
         return Reason.NONFINITE_SCORE
+    if job.left is not None:
+        return job.left
     return Reason.DEADLINE if job.begun or job.overran else Reason.OVERLOADED

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from rerankd.core.estimate import pair_weight
 from rerankd.core.lengths import estimated_tokens
-from rerankd.core.types import Pair, Text
+from rerankd.core.types import Pair, Reason, Text
 
 __all__ = ["Item", "Job", "Part"]
 
@@ -71,6 +71,7 @@ class Job:
         "exchange",
         "first_work",
         "head",
+        "left",
         "lengths",
         "logits",
         "max_chunks",
@@ -110,6 +111,8 @@ class Job:
         self.unresolved = len(texts)
         self.errors = 0
         self.nonfinite = 0
+        self.left: Reason | None = None
+        """Why the scorer left candidates without a score, where that was no failure."""
         self.dropped = 0
         """Pairs that were never run, or stopped: they could not end in time."""
         self.unserved = False
@@ -222,6 +225,11 @@ class Job:
         if not self._resolved[candidate]:
             self.logits[candidate] = None
             self._resolve(candidate)
+
+    def leave(self, candidate: int, reason: Reason) -> None:
+        """The scorer did not come to this candidate."""
+        self.left = self.left or reason
+        self.give_up(candidate)
 
     def drop(self, candidate: int) -> None:
         """One of its pairs could not end in time."""

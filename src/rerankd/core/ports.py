@@ -37,6 +37,11 @@ class Stop(Protocol):
     @property
     def stopped(self) -> bool: ...
 
+    @property
+    def deadline(self) -> float:
+        """When the last of those who wait stops waiting, in the clock's seconds; infinity: no limit."""
+        ...
+
     def on_stop(self, callback: Callable[[], None]) -> None:
         """Call `callback` once, from another thread, when the run should end; now if it already should."""
         ...
@@ -74,6 +79,8 @@ class Scorer(Protocol):
 
     def score(self, pairs: Sequence[Pair], stop: Stop) -> Sequence[float]:
         """One raw score a pair, in order. Raises `OutOfMemory` when the run did not fit, else anything.
+
+        `Scores`, with NaN where there is none, where it did not come to all of them by no fault of its own.
 
         Once `stop` has fired it may raise, or return fewer scores: nobody reads them.
         """

@@ -161,12 +161,21 @@ class Scheduler:
         for candidate, pairs in enumerate(candidates, start=work.first):
             work.job.ready(candidate, pairs)
 
-    def scored(self, run: Run, logits: Sequence[float], now: float) -> bool:
-        """A run has ended with one score a pair; tells whether the batch limit grew back by it."""
+    def scored(
+        self, run: Run, logits: Sequence[float | None], now: float, left: Reason = Reason.DEADLINE
+    ) -> bool:
+        """A run has ended with one score a pair, None where it was `left` without one for this reason.
+
+        Tells whether the batch limit grew back by it.
+        """
         self._end(run, now)
         self.costs.observe(run, now - run.started, now)
         for item, logit in zip(run.items, logits, strict=True):
-            if item.job.wants(item):
+            if not item.job.wants(item):
+                continue
+            if logit is None:
+                item.job.leave(item.candidate, left)
+            else:
                 item.job.scored(item.candidate, logit)
         return self.limit.good()
 

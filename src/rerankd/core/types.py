@@ -1,6 +1,7 @@
 """The vocabulary that every layer shares."""
 
-from collections.abc import Hashable, Sequence
+import math
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
@@ -14,6 +15,7 @@ __all__ = [
     "Outcome",
     "Pair",
     "Reason",
+    "Scores",
     "Text",
 ]
 
@@ -58,6 +60,17 @@ class Reason(StrEnum):
     MODEL_ERROR = "model_error"
     NONFINITE_SCORE = "nonfinite_score"
     DEADLINE = "deadline"
+
+
+class Scores(list[float]):
+    """Scores of a scorer that did not come to all of its pairs, for a reason that is no failure.
+
+    NaN stands where there is no score. A remote server that has a budget of its own answers like this.
+    """
+
+    def __init__(self, scores: Iterable[float | None], reason: Reason) -> None:
+        super().__init__(math.nan if score is None else score for score in scores)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """What a worker is given to do."""
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
@@ -13,13 +14,19 @@ __all__ = ["Encode", "Run", "Work"]
 class _Timed:
     """Work with a predicted end, and a moment from which it counts as overrun."""
 
-    __slots__ = ("ends", "overrun_at", "predicted", "started")
+    __slots__ = ("ends", "jobs", "overrun_at", "predicted", "started")
+    jobs: set[Job]
 
     def __init__(self, started: float, predicted: float, patience: float) -> None:
         self.started = started
         self.predicted = predicted
         self.ends = started + predicted
         self.overrun_at = started + patience
+
+    @property
+    def deadline(self) -> float:
+        """When the last of its callers stops waiting."""
+        return max((job.deadline for job in self.jobs), default=math.inf)
 
     def left(self, now: float) -> float:
         """Seconds until it should end; 0 when it is overdue, or a hang would look like load."""
@@ -32,7 +39,7 @@ class _Timed:
 class Encode(_Timed):
     """Turn some candidates of one job into pairs."""
 
-    __slots__ = ("characters", "first", "job", "jobs", "last", "part")
+    __slots__ = ("characters", "first", "job", "last", "part")
     stage: ClassVar[Literal["tokenize"]] = "tokenize"
 
     def __init__(
@@ -63,7 +70,7 @@ class Encode(_Timed):
 class Run(_Timed):
     """Score some pairs, of one job or, where pairs may be grouped, of several."""
 
-    __slots__ = ("items", "jobs", "weight")
+    __slots__ = ("items", "weight")
     stage: ClassVar[Literal["inference"]] = "inference"
 
     def __init__(self, items: Sequence[Item], *, now: float, predicted: float, patience: float) -> None:

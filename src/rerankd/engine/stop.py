@@ -1,6 +1,7 @@
 """Tells a run that nobody waits for it any more."""
 
 import logging
+import math
 import threading
 from collections.abc import Callable
 
@@ -12,9 +13,11 @@ _log = logging.getLogger(__name__)
 class StopSignal:
     """One for each run. Fires at most once; a callback that comes late is called at once."""
 
-    __slots__ = ("_callbacks", "_lock", "stopped")
+    __slots__ = ("_callbacks", "_lock", "deadline", "stopped")
 
-    def __init__(self) -> None:
+    def __init__(self, deadline: float = math.inf) -> None:
+        """`deadline`: when nobody waits any more at the latest, in the clock's seconds."""
+        self.deadline = deadline
         self._lock = threading.Lock()
         self._callbacks: list[Callable[[], None]] = []
         self.stopped = False

@@ -15,7 +15,7 @@ from rerankd.core.events import BatchLimitChanged, Event, ModelChanged, RunEnded
 from rerankd.core.job import Job
 from rerankd.core.ports import Clock, Model
 from rerankd.core.scheduler import Scheduler
-from rerankd.core.types import OnDeadline, Pair, Reason
+from rerankd.core.types import OnDeadline, Pair, Reason, Scores
 from rerankd.core.watch import WatchPolicy
 from rerankd.core.work import Encode, Run, Work
 from rerankd.engine.stop import StopSignal
@@ -235,7 +235,7 @@ class Workers:
                 done = self._scheduler.take_complete()
                 if work is not None:
                     worker.work = work
-                    worker.stop = StopSignal()
+                    worker.stop = StopSignal(work.deadline)
                 elif not done:
                     self._work.wait()
             self._settle(done)
@@ -315,11 +315,15 @@ class Workers:
 
     def _score(self, worker: _Worker, run: Run) -> None:
         error: Exception | None = None
-        logits: Sequence[float] = ()
+        logits: Sequence[float | None] = ()
+        left = Reason.DEADLINE
         try:
             answer = self._model.scorer.score([item.pair for item in run.items], worker.stop)
             # one more than asked for is enough to see that it answers too many, be they without end
-            logits = [float(value) for value in islice(answer, len(run.items) + 1)]
+            numbers = [float(value) for value in islice(answer, len(run.items) + 1)]
+            logits = numbers
+            if isinstance(answer, Scores):
+                logits, left = [None if math.isnan(each) else each for each in numbers], answer.reason
             if len(logits) != len(run.items):
                 raise BackendError(f"the scorer did not give {len(run.items)} scores for as many pairs")
         except Exception as raised:  # noqa: BLE001 - the scorer's boundary: costs relevance only
@@ -331,7 +335,7 @@ class Workers:
             now = self._clock.now()
             if error is None:
                 # also when it was told to stop: it came to its end all the same, and tells how long that takes
-                changed = self._scheduler.scored(run, logits, now)
+                changed = self._scheduler.scored(run, logits, now, left)
             elif worker.stop.stopped:
                 self._scheduler.interrupted(run, now)
             elif isinstance(error, OutOfMemory):

@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import importlib
 import logging
+import math
 import os
 import signal
 import socket
@@ -54,10 +55,11 @@ def serve(control: socket.socket, *, leave: Callable[[int], object]) -> None:
 class _Run:
     """What the channel's thread is doing, as the main thread may stop it. The `Stop` port."""
 
-    __slots__ = ("_callbacks", "_lock", "number", "stopped")
+    __slots__ = ("_callbacks", "_lock", "deadline", "number", "stopped")
 
     def __init__(self, number: int) -> None:
         self.number = number
+        self.deadline = math.inf
         self.stopped = False
         self._lock = threading.Lock()
         self._callbacks: list[Callable[[], None]] = []
