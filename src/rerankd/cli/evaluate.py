@@ -51,7 +51,8 @@ def evaluate(
     folder: Annotated[
         Path,
         typer.Argument(
-            help="A collection in BEIR's layout: corpus.jsonl, queries.jsonl, qrels/test.tsv, runs/*.trec.",
+            help="A collection in BEIR's layout: corpus.jsonl, queries.jsonl, qrels/test.tsv, runs/*.trec;"
+            " or ir_datasets:ID, where that package and its data are there.",
             show_default=False,
         ),
     ],
@@ -154,6 +155,7 @@ def evaluate(
     from rerankd.evaluation.collection import read_collection
     from rerankd.evaluation.comparison import Comparison
     from rerankd.evaluation.evaluate import within
+    from rerankd.evaluation.irds import PREFIX, read_ir_dataset
     from rerankd.evaluation.markdown import markdown as page
     from rerankd.evaluation.measures import MEASURES, read_measures
     from rerankd.evaluation.run import choose_run, read_run
@@ -168,8 +170,11 @@ def evaluate(
     measures = read_measures(measure) or MEASURES
     earlier = None if baseline is None else read_report(baseline)
     settings = load_settings()
-    collection = read_collection(folder)
-    first_stage = read_run(choose_run(folder, run), collection)
+    if str(folder).startswith(PREFIX):
+        collection, first_stage = read_ir_dataset(str(folder).removeprefix(PREFIX), run)
+    else:
+        collection = read_collection(folder)
+        first_stage = read_run(choose_run(folder, run), collection)
     if at_budgets:
         _at_budgets(
             settings,

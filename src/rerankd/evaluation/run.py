@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rerankd.evaluation.collection import Collection, CollectionError, lines
 
-__all__ = ["Run", "choose_run", "read_run"]
+__all__ = ["Run", "choose_run", "read_orders", "read_run"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +44,13 @@ def read_run(path: Path, collection: Collection) -> Run:
     The order is by score, as trec_eval reads a run; the rank decides between equal scores. Raises
     `CollectionError` when an id does not resolve, or when no judged query is in it.
     """
+    orders = read_orders(path)
+    _check(path, orders, collection)
+    return Run(name=path.stem, orders=orders)
+
+
+def read_orders(path: Path) -> dict[str, tuple[str, ...]]:
+    """Query id → document ids, best first, of a TREC run. Raises `CollectionError` naming the line."""
     rows: dict[str, list[tuple[float, int, str]]] = {}
     seen: set[tuple[str, str]] = set()
     for number, line in lines(path):
@@ -54,11 +61,7 @@ def read_run(path: Path, collection: Collection) -> Run:
         rows.setdefault(query, []).append((-score, rank, document))
     if not rows:
         raise CollectionError(f"{path}: empty")
-    _check(path, rows, collection)
-    return Run(
-        name=path.stem,
-        orders={query: tuple(document for _, _, document in sorted(found)) for query, found in rows.items()},
-    )
+    return {query: tuple(document for _, _, document in sorted(found)) for query, found in rows.items()}
 
 
 def _row(path: Path, number: int, line: str) -> tuple[str, str, int, float]:
@@ -74,7 +77,7 @@ def _row(path: Path, number: int, line: str) -> tuple[str, str, int, float]:
     return fields[0], fields[2], rank, score
 
 
-def _check(path: Path, rows: Mapping[str, list[tuple[float, int, str]]], collection: Collection) -> None:
+def _check(path: Path, rows: Mapping[str, tuple[str, ...]], collection: Collection) -> None:
     if not any(query in collection.queries for query in rows):
         raise CollectionError(
             f"{path}: no query of it is in {collection.name}; it belongs to another collection"
@@ -87,7 +90,7 @@ def _check(path: Path, rows: Mapping[str, list[tuple[float, int, str]]], collect
         )
     if not any(query in collection.judgements for query in rows):
         raise CollectionError(f"{path}: none of its {len(rows):,} queries is judged in qrels/test.tsv")
-    documents = {document: query for query, found in rows.items() for _, _, document in found}
+    documents = {document: query for query, found in rows.items() for document in found}
     missing = [document for document in documents if document not in collection.documents]
     if missing:
         raise CollectionError(
