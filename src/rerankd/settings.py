@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rerankd.backends.isolation.policy import IsolationPolicy
+from rerankd.backends.remote_policy import RemotePolicy
 from rerankd.core.batch import BatchPolicy
 from rerankd.core.breaker import BreakerPolicy
 from rerankd.core.estimate import EstimatePolicy
@@ -123,6 +124,7 @@ class Settings:
     estimate: EstimatePolicy = field(default_factory=EstimatePolicy)
     watch: WatchPolicy = field(default_factory=WatchPolicy)
     isolation: IsolationPolicy = field(default_factory=IsolationPolicy)
+    remote: RemotePolicy = field(default_factory=RemotePolicy)
     flag: FlagPolicy = field(default_factory=FlagPolicy)
     http: HttpPolicy = field(default_factory=HttpPolicy)
     log: LogPolicy = field(default_factory=LogPolicy)

@@ -90,7 +90,19 @@ def load_for_isolation(spec: Mapping[str, Any]) -> Model:
 
 
 def _loader(settings: Settings, isolated: bool) -> Callable[[], Model]:
-    """What loads the model that the settings name, here or in a process of its own."""
+    """What loads the model that the settings name: a server's, one in a process of its own, or one here."""
+    if settings.remote.url:
+        return lambda: _load_remote(settings)
+    return _local_loader(settings, isolated)
+
+
+def _load_remote(settings: Settings) -> Model:
+    from rerankd.backends.remote import load_remote
+
+    return load_remote(settings.remote, clock=SystemClock())
+
+
+def _local_loader(settings: Settings, isolated: bool) -> Callable[[], Model]:
     if not isolated:
         return lambda: load_model(settings.model, settings.data_dir)
     if not hasattr(os, "fork"):
@@ -124,7 +136,7 @@ def build(
     clock = SystemClock()
     reranker = Reranker(
         _loader(settings, settings.model.isolated if isolated is None else isolated),
-        name=name_of(settings.model.model),
+        name=settings.remote.name if settings.remote.url else name_of(settings.model.model),
         policy=settings.rerank,
         breaker=settings.breaker,
         batch=settings.batch,

@@ -40,12 +40,14 @@ class BatchPolicy:
 class BatchLimit:
     """The limit in force: halved when a run did not fit into memory, and slowly grown back."""
 
-    __slots__ = ("_good_runs", "_most", "_regrow", "pairs", "tokens", "whole")
+    __slots__ = ("_good_runs", "_most", "_regrow", "pairs", "punctual", "tokens", "whole")
 
     def __init__(self, policy: BatchPolicy, traits: ScorerTraits) -> None:
         grouped = traits.batch_invariant and traits.max_batch_tokens > 0
         self.whole = traits.unit == "query"
         """One run takes all pairs of one request, whatever the limits."""
+        self.punctual = self.whole and traits.punctual
+        """Whether it keeps to the deadline that it is told."""
         self.tokens = min(policy.max_tokens, traits.max_batch_tokens) if grouped else 0
         """Most padded tokens of a run of several pairs; 0: pairs are not grouped."""
         self.pairs = self._most = policy.max_pairs if grouped else 1

@@ -67,6 +67,9 @@ class ScorerTraits:
     """Whether a run ends soon after its `Stop` fires."""
     activation: Activation = "sigmoid"
     """`sigmoid` where scores are logits, `identity` where they are probabilities already."""
+    punctual: bool = False
+    """Of a scorer of whole requests: whether it answers by the deadline that it is told, with less if need be.
+    Then what its calls took before says nothing about the next."""
     local: bool = True
     """Local scorers are probed with a synthetic pair and heal fast; remote ones with a caller's request."""
 
