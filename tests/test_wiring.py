@@ -116,6 +116,47 @@ def test_a_process_of_its_own_is_what_the_setting_says_unless_the_builder_says_o
     assert bool(loaded) is not isolated
 
 
+def test_a_url_makes_the_scorer_a_server_s_and_nothing_is_loaded_here(loaded: list[Any]) -> None:
+    settings = Settings.load(
+        {
+            "RERANKD_REMOTE_URL": "http://127.0.0.1:9",
+            "RERANKD_REMOTE_DIALECT": "tei",
+            "RERANKD_REMOTE_KEY": "canary",
+        }
+    )
+    with wiring.build(settings) as reranker:
+        status = reranker.status()
+        assert (status.model, status.device) == ("tei@127.0.0.1", "remote")
+        assert reranker.rerank("why", ["one"], budget_ms=5_000).reason is Reason.MODEL_ERROR
+    assert loaded == []
+
+
+def test_a_model_of_our_own_takes_over_where_a_share_is_set(loaded: list[Any]) -> None:
+    environ = {
+        "RERANKD_REMOTE_URL": "http://127.0.0.1:9",
+        "RERANKD_REMOTE_TAKEOVER": "0.5",
+        "RERANKD_REMOTE_TAKEOVER_MODEL": "little",
+    }
+    with wiring.build(Settings.load(environ)) as reranker:
+        ranking = reranker.rerank("one", ["two", "one"], budget_ms=5_000)
+    assert (ranking.outcome, ranking.model) == (Outcome.RERANKED, "rerankd@127.0.0.1|fake")
+    assert [each.text for each in ranking] == ["one", "two"]
+    assert [policy.model for policy in loaded] == ["little"]
+
+
+def test_where_nothing_can_take_over_the_server_still_serves(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def missing(policy: Any, data_dir: Path) -> Model:
+        raise BackendError("model.onnx: is missing")
+
+    monkeypatch.setattr(wiring, "load_model", missing)
+    environ = {"RERANKD_REMOTE_URL": "http://127.0.0.1:9", "RERANKD_REMOTE_TAKEOVER": "0.5"}
+    with caplog.at_level(logging.WARNING), wiring.build(Settings.load(environ)) as reranker:
+        assert reranker.status().model_state == "ready"
+    assert "nothing can take over" in caplog.text
+
+
 def test_the_flag_begins_as_the_settings_say(loaded: list[Any]) -> None:
     with wiring.build(Settings.load({"RERANKD_FLAG_MODE": "shadow"})) as reranker:
         assert reranker.status().flag == Flag(Mode.SHADOW)

@@ -16,6 +16,7 @@ from rerankd.models.locate import name_of
 from rerankd.models.policy import ModelPolicy
 from rerankd.reranker import Reranker
 from rerankd.settings import Settings, warn_unknown
+from rerankd.takeover import TakeoverScorer
 
 __all__ = ["build", "load_model", "open_reranker"]
 
@@ -92,14 +93,29 @@ def load_for_isolation(spec: Mapping[str, Any]) -> Model:
 def _loader(settings: Settings, isolated: bool) -> Callable[[], Model]:
     """What loads the model that the settings name: a server's, one in a process of its own, or one here."""
     if settings.remote.url:
-        return lambda: _load_remote(settings)
+        return lambda: _load_remote(settings, isolated)
     return _local_loader(settings, isolated)
 
 
-def _load_remote(settings: Settings) -> Model:
+def _load_remote(settings: Settings, isolated: bool) -> Model:
+    """A server's model; with one of our own that takes over, where that is wanted and can be loaded."""
     from rerankd.backends.remote import load_remote
 
-    return load_remote(settings.remote, clock=SystemClock())
+    policy, clock = settings.remote, SystemClock()
+    first = load_remote(policy, clock=clock)
+    if policy.takeover == 0:
+        return first
+    ours = replace(settings, model=replace(settings.model, model=policy.takeover_model))
+    try:
+        second = _local_loader(ours, isolated)()
+    except BackendError as error:
+        # the server is there all the same
+        _log.warning("nothing can take over from %s: %s", policy.name, error)
+        return first
+    scorer = TakeoverScorer(
+        first.scorer, second, share=policy.takeover, clock=clock, breaker=settings.breaker
+    )
+    return Model(scorer=scorer, tokenizer=None, max_tokens=first.max_tokens)
 
 
 def _local_loader(settings: Settings, isolated: bool) -> Callable[[], Model]:
