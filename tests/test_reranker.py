@@ -11,9 +11,10 @@ import pytest
 
 from rerankd.core.events import Settled
 from rerankd.core.flag import Flag, Mode
+from rerankd.core.request import RerankPolicy
 from rerankd.core.types import Outcome, Reason
 from rerankd.errors import BackendError, ConfigError, InvalidRequest
-from rerankd.testing import FakeScorer, FakeTokenizer, RecordingObserver, fake_reranker
+from rerankd.testing import FakeClock, FakeScorer, FakeTokenizer, RecordingObserver, fake_reranker
 
 pytestmark = pytest.mark.threads
 
@@ -202,6 +203,83 @@ def test_cancelling_a_call_drops_its_work_and_judges_nothing() -> None:
 
     asyncio.run(main())
     assert observer.of(Settled) == []
+
+
+class Slow:
+    """A scorer that keeps the rest waiting until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+
+    def score(self, pair: Any) -> float:
+        if "rest" in pair.text:
+            self.go_on.wait(10)
+        return float(len(pair.text))
+
+
+HEADED = RerankPolicy(head_min=2, head_factor=1.0)
+HEAD_AND_REST = ["h", "he", "rest a", "rest bb"]
+
+
+async def shown(reranker: Any, slow: Slow, **options: Any) -> tuple[list[Any], Any]:
+    """What is told on the way, and the answer; the rest is scored once the head has been told of."""
+    seen: list[Any] = []
+
+    def progress(so_far: Any) -> None:
+        seen.append(so_far)
+        if so_far.depth:
+            slow.go_on.set()
+
+    answer = await reranker.arerank("q", HEAD_AND_REST, top_k=2, progress=progress, **options)
+    return seen, answer
+
+
+async def test_on_the_way_to_the_answer_the_retrieval_order_is_told_and_then_that_of_the_head() -> None:
+    slow = Slow()
+    async with fake_reranker(slow.score, policy=HEADED) as reranker:
+        (first, second), answer = await shown(reranker, slow, budget_ms=10_000)
+    assert (first.depth, texts(first.candidates)) == (0, ["h", "he"])
+    assert (second.depth, texts(second.candidates)) == (2, ["he", "h"])
+    assert first.candidates_total == second.candidates_total == 4
+    assert (answer.outcome, texts(answer)) == (Outcome.RERANKED, ["rest bb", "rest a"])
+
+
+@pytest.mark.parametrize("options", [{"on_deadline": "retrieval"}, {"flag": Flag(Mode.SHADOW)}])
+async def test_who_wants_all_or_nothing_or_is_in_shadow_is_told_of_no_better_order(options: Any) -> None:
+    slow = Slow()
+    slow.go_on.set()
+    flag = options.pop("flag", None)
+    async with fake_reranker(slow.score, policy=HEADED, initial_flag=flag) as reranker:
+        seen, _ = await shown(reranker, slow, budget_ms=10_000, **options)
+    assert [each.depth for each in seen] == [0]
+
+
+async def test_an_answer_that_is_known_at_once_is_told_as_well() -> None:
+    async with fake_reranker(initial_flag=Flag(Mode.OFF)) as reranker:
+        seen, answer = await shown(reranker, Slow())
+    assert [texts(each.candidates) for each in seen] == [texts(answer)] == [["h", "he"]]
+
+
+async def test_what_the_caller_s_own_callback_raises_is_raised_and_the_work_is_dropped() -> None:
+    slow = Slow()
+
+    def progress(_: Any) -> None:
+        raise LookupError("mine")
+
+    async with fake_reranker(slow.score, policy=HEADED) as reranker:
+        with pytest.raises(LookupError, match="mine"):
+            await reranker.arerank("q", HEAD_AND_REST, progress=progress)
+        assert reranker.status().queue_pairs == 0
+        slow.go_on.set()
+
+
+async def test_the_budget_counts_from_the_arrival_that_the_caller_tells() -> None:
+    clock = FakeClock(100.0)
+    async with fake_reranker(clock=clock, wait=False) as reranker:
+        assert reranker.clock is clock
+        answer = await reranker.arerank(QUERY, TEXTS, budget_ms=250, arrived=99.0)
+    assert answer.elapsed_ms == 1_000
+    assert answer.outcome is Outcome.SKIPPED
 
 
 def test_a_model_that_cannot_be_loaded_is_an_answer_unless_it_is_required() -> None:

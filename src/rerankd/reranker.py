@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 
 from rerankd.circuit import Circuit
 from rerankd.core import gate
-from rerankd.core.answer import Ranking, compare, ranked
+from rerankd.core.answer import Progress, Ranking, compare, ranked
 from rerankd.core.batch import BatchPolicy
 from rerankd.core.breaker import BreakerPolicy, Permit, Verdict
 from rerankd.core.conclusion import Conclusion
@@ -26,7 +26,7 @@ from rerankd.core.job import Job
 from rerankd.core.ports import Clock, FlagSource, Model, Observer
 from rerankd.core.request import Request, RerankPolicy, read_request
 from rerankd.core.status import Status
-from rerankd.core.types import LongText, OnDeadline, Outcome, Reason
+from rerankd.core.types import Activation, LongText, OnDeadline, Outcome, Reason
 from rerankd.core.watch import WatchPolicy
 from rerankd.engine.clock import SystemClock
 from rerankd.engine.engine import Engine
@@ -217,6 +217,11 @@ class Reranker:
         self._switch.close()
         self._engine.close()
 
+    @property
+    def clock(self) -> Clock:
+        """What `arrived` is read from."""
+        return self._clock
+
     # -- reranking --------------------------------------------------------------------------------------
 
     def rerank(
@@ -273,8 +278,16 @@ class Reranker:
         text: Callable[[Any], str] | None = None,
         flag_key: str | None = None,
         rate_limited: bool = False,
+        arrived: float | None = None,
+        progress: Callable[[Progress], None] | None = None,
     ) -> Ranking:
-        """`rerank` for the running event loop, which it never blocks. Cancelling it drops its work."""
+        """`rerank` for the running event loop, which it never blocks. Cancelling it drops its work.
+
+        `arrived`: when the request arrived, by `clock`, where that was before this call: the budget counts from
+        then. `progress` is called in the event loop with each order on the way to the answer: with the
+        retrieval order at once, and with a better one when the head is scored before the rest. In shadow mode
+        and with `on_deadline="retrieval"` it never hears of a better one. What it raises, this raises.
+        """
         return await self._serve_async(
             self._receive(
                 query,
@@ -287,7 +300,9 @@ class Reranker:
                 on_deadline=on_deadline,
                 long_text=long_text,
                 text=text,
-            )
+                arrived=arrived,
+            ),
+            progress,
         )
 
     def score(self, query: str, texts: Iterable[str]) -> list[float]:
@@ -341,10 +356,11 @@ class Reranker:
         flag_key: str | None = None,
         rate_limited: bool = False,
         scores_only: bool = False,
+        arrived: float | None = None,
         **asked: Any,
     ) -> _Call:
         """Turn the budget into a deadline, once, and check the arguments. `asked`: of `read_request`."""
-        arrived = self._clock.now()
+        arrived = self._clock.now() if arrived is None else arrived
         if flag_key is not None and not isinstance(flag_key, str):
             raise InvalidRequest("flag_key", f"must be a string, or None, got {type(flag_key).__name__}")
         budget = self.policy.budget_ms if isinstance(budget_ms, _Unset) else budget_ms
@@ -375,19 +391,44 @@ class Reranker:
             raise
         return self._fail_open(call, self._settle)
 
-    async def _serve_async(self, call: _Call) -> Ranking:
+    async def _serve_async(self, call: _Call, progress: Callable[[Progress], None] | None = None) -> Ranking:
         if self._reloading(call):
             await wait_async(self._engine.start().tried, call.wakes - self._clock.now())
         answer = self._fail_open(call, self._admit)
         if answer is not None:
+            if progress is not None:
+                progress(self._so_far(call, ()))
             return answer
         assert call.ticket is not None
         try:
+            if progress is not None:
+                await self._show(call, call.ticket, progress)
             await wait_async(call.ticket.done, call.wakes - self._clock.now())
         except BaseException:
             self._abandon(call)
             raise
         return self._fail_open(call, self._settle)
+
+    async def _show(self, call: _Call, ticket: Ticket, progress: Callable[[Progress], None]) -> None:
+        """Tell of the orders on the way to the answer."""
+        progress(self._so_far(call, ()))
+        if call.shadow or call.request.on_deadline == "retrieval":
+            return
+        await wait_async(ticket.head, call.wakes - self._clock.now())
+        if ticket.head.done() and not ticket.done.done():
+            better = self._so_far(call, self._engine.peek(ticket))
+            if better.depth:
+                progress(better)
+
+    def _so_far(self, call: _Call, logits: Sequence[float | None]) -> Progress:
+        """The order that these scores give; none yet: the retrieval order."""
+        request = call.request
+        return Progress(
+            candidates=ranked(request, logits or (None,) * len(request.candidates), self._activation()),
+            depth=sum(logit is not None for logit in logits),
+            candidates_total=len(request.candidates),
+            elapsed_ms=(self._clock.now() - call.arrived) * 1000,
+        )
 
     def _reloading(self, call: _Call) -> bool:
         """Whether a caller without a limit finds itself in a forked child that has yet to load its model."""
@@ -468,13 +509,12 @@ class Reranker:
 
     def _answer(self, call: _Call, conclusion: Conclusion) -> Ranking:
         began = self._clock.now()
-        request, model = call.request, self._engine.model
+        request = call.request
         shadow = None
         if call.shadow:
             shadow = compare(conclusion, request.top_k, (began - call.arrived) * 1000)
             conclusion = _nothing(Outcome.SKIPPED, Reason.SHADOW, len(request.candidates))
-        activation = "sigmoid" if model is None else model.scorer.traits.activation
-        candidates = ranked(request, conclusion.logits, activation)
+        candidates = ranked(request, conclusion.logits, self._activation())
         now = self._clock.now()
         answer = Ranking(
             candidates=candidates,
@@ -501,6 +541,10 @@ class Reranker:
             )
         )
         return answer
+
+    def _activation(self) -> Activation:
+        model = self._engine.model
+        return "sigmoid" if model is None else model.scorer.traits.activation
 
     def _model_name(self) -> str:
         model = self._engine.model

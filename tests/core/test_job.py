@@ -137,6 +137,23 @@ def test_a_candidate_is_resolved_once_however_often_it_is_given_up() -> None:
     assert job.unresolved == 1
 
 
+def test_the_head_is_complete_before_the_job_is() -> None:
+    job = a_job([10] * 4, head=2)
+    job.scored(3, 1.0)
+    job.scored(0, 1.0)
+    assert not job.head_complete
+    job.give_up(1)
+    assert job.head_complete
+    assert not job.complete
+
+
+def test_a_head_made_shorter_is_complete_sooner() -> None:
+    job = a_job([10] * 4, head=3)
+    job.split(1)
+    job.scored(0, 1.0)
+    assert job.head_complete
+
+
 def test_failing_everything_completes_it() -> None:
     job = a_job([10, 10])
     job.fail_all()

@@ -9,7 +9,7 @@ import pytest
 
 from rerankd.core.job import Job
 from rerankd.core.types import Text
-from rerankd.engine.ticket import Ticket, settle, wait, wait_async
+from rerankd.engine.ticket import Ticket, settle, settle_head, wait, wait_async
 
 
 def a_job() -> Job:
@@ -94,3 +94,20 @@ def test_a_result_that_comes_after_the_event_loop_is_closed_disturbs_nobody() ->
     asyncio.run(give_up())
     done.set_result(None)
     assert done.done()
+
+
+def test_the_end_of_the_head_is_told_before_the_job_s_own() -> None:
+    job = a_job()
+    ticket = Ticket(job)
+    settle_head(job)
+    settle_head(job)
+    assert ticket.head.done()
+    assert not ticket.done.done()
+
+
+def test_a_job_that_ends_ends_its_head_as_well() -> None:
+    """Or whoever waits for the head of a job that was given up would wait for its deadline."""
+    job = a_job()
+    ticket = Ticket(job)
+    settle(job)
+    assert ticket.head.done()

@@ -10,7 +10,7 @@ from rerankd.core.events import Shadow, Timings
 from rerankd.core.request import Request
 from rerankd.core.types import Activation, CandidateId, Outcome, Reason
 
-__all__ = ["RankedCandidate", "Ranking", "compare", "ranked"]
+__all__ = ["Progress", "RankedCandidate", "Ranking", "compare", "ranked"]
 
 _USUAL_TOP_K = 8
 """Over how many places a shadow's overlap is taken when the request asked for all."""
@@ -67,6 +67,17 @@ class Ranking(Sequence[RankedCandidate]):
 
     def __iter__(self) -> Iterator[RankedCandidate]:
         return iter(self.candidates)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """The order as it is while the rest is still being scored."""
+
+    candidates: tuple[RankedCandidate, ...]
+    depth: int
+    """How many of the candidates were scored so far."""
+    candidates_total: int
+    elapsed_ms: float
 
 
 def ranked(

@@ -71,6 +71,7 @@ class Job:
         "exchange",
         "first_work",
         "head",
+        "head_unresolved",
         "left",
         "lengths",
         "logits",
@@ -109,6 +110,7 @@ class Job:
         self.parts = (Part(0, self.head), Part(self.head, len(texts)))
         self.logits: list[float | None] = [None] * len(texts)
         self.unresolved = len(texts)
+        self.head_unresolved = self.head
         self.errors = 0
         self.nonfinite = 0
         self.left: Reason | None = None
@@ -134,6 +136,7 @@ class Job:
     def split(self, head: int) -> None:
         """Make the head that long; only before anything is begun."""
         self.head = min(head, len(self.texts))
+        self.head_unresolved = self.head
         self.parts = (Part(0, self.head), Part(self.head, len(self.texts)))
         self._weigh()
 
@@ -168,6 +171,11 @@ class Job:
     @property
     def complete(self) -> bool:
         return self.unresolved == 0
+
+    @property
+    def head_complete(self) -> bool:
+        """Whether the first tier is finished: the order could be shown as it is then."""
+        return self.head_unresolved == 0
 
     def drop_unencoded(self, part: Part) -> None:
         """Give up what nobody has begun to encode: it could not end in time."""
@@ -276,6 +284,7 @@ class Job:
     def _resolve(self, candidate: int) -> None:
         self._resolved[candidate] = True
         self.unresolved -= 1
+        self.head_unresolved -= candidate < self.head
 
 
 class _Span:

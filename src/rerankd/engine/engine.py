@@ -115,6 +115,11 @@ class Engine:
         assert self.workers is not None
         return self.workers.conclude(ticket, on_deadline)
 
+    def peek(self, ticket: Ticket) -> list[float | None]:
+        """The raw scores that a job has so far."""
+        assert self.workers is not None
+        return self.workers.peek(ticket)
+
     def probe(self, seconds: float, ended: Callable[[Verdict], None]) -> None:
         """Score one synthetic pair; `ended` hears once, within so many seconds, how that went."""
         model, now = self.model, self._clock.now()

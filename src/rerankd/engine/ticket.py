@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import math
 import threading
-from concurrent.futures import Future, TimeoutError
+from concurrent.futures import Future, InvalidStateError, TimeoutError
 from typing import Any
 
 from rerankd.core.job import Job
@@ -13,13 +13,17 @@ __all__ = ["Ticket", "wait", "wait_async"]
 
 
 class Ticket:
-    """A job that was taken in. `done` completes when nothing more can happen to it."""
+    """A job that was taken in.
 
-    __slots__ = ("done", "job")
+    `done` completes when nothing more can happen to it; `head` before that, when its first tier is finished.
+    """
+
+    __slots__ = ("done", "head", "job")
 
     def __init__(self, job: Job) -> None:
         self.job = job
         self.done: Future[None] = Future()
+        self.head: Future[None] = Future()
         job.exchange = self
 
 
@@ -28,6 +32,16 @@ def settle(job: Job) -> None:
     ticket = job.exchange
     if isinstance(ticket, Ticket) and not ticket.done.done():
         ticket.done.set_result(None)
+        settle_head(job)
+
+
+def settle_head(job: Job) -> None:
+    """Wake whoever waits for the job's first tier; also called outside the queue's lock."""
+    ticket = job.exchange
+    # two workers may have finished the last two of its pairs at once
+    if isinstance(ticket, Ticket) and not ticket.head.done():
+        with contextlib.suppress(InvalidStateError):
+            ticket.head.set_result(None)
 
 
 def wait(done: "Future[Any]", seconds: float) -> None:

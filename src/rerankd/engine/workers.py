@@ -19,7 +19,7 @@ from rerankd.core.types import OnDeadline, Pair, Reason, Scores
 from rerankd.core.watch import WatchPolicy
 from rerankd.core.work import Encode, Run, Work
 from rerankd.engine.stop import StopSignal
-from rerankd.engine.ticket import Ticket, settle
+from rerankd.engine.ticket import Ticket, settle, settle_head
 from rerankd.errors import BackendError, OutOfMemory
 
 __all__ = ["Workers"]
@@ -107,6 +107,11 @@ class Workers:
         if dropped:
             self._emit_run("dropped", dropped, 0, 0, 0.0, 0.0, None)
         return conclusion
+
+    def peek(self, ticket: Ticket) -> list[float | None]:
+        """The raw scores that a job has so far."""
+        with self._lock:
+            return ticket.job.results()
 
     @property
     def exhausted(self) -> bool:
@@ -307,8 +312,9 @@ class Workers:
             else:
                 self._scheduler.failed(work, now)
             done = self._scheduler.take_complete()
+            heads = _finished_heads(work)
             self._work.notify_all()
-        self._settle(done)
+        self._settle(done, heads)
         if error is not None:
             name = type(error).__name__
             self._emit_run("failed", len(work.texts), 0, 0, now - work.started, work.predicted, name)
@@ -344,8 +350,9 @@ class Workers:
             else:
                 self._scheduler.failed(run, now)
             done = self._scheduler.take_complete()
+            heads = _finished_heads(run)
             limits = self._scheduler.limit.pairs, self._scheduler.limit.tokens
-        self._settle(done)
+        self._settle(done, heads)
         self._emit_run(
             "dropped" if worker.stop.stopped else "scored" if error is None else "failed",
             len(run.items),
@@ -381,9 +388,11 @@ class Workers:
         for event in events:
             self._emit(event)
 
-    def _settle(self, jobs: Iterable[Job]) -> None:
+    def _settle(self, jobs: Iterable[Job], heads: Iterable[Job] = ()) -> None:
         for job in jobs:
             settle(job)
+        for job in heads:
+            settle_head(job)
 
     def _emit_run(
         self,
@@ -407,6 +416,11 @@ class Workers:
                 error=error,
             )
         )
+
+
+def _finished_heads(work: Work) -> list[Job]:
+    """The jobs whose first tier is finished, and whose rest may not be. Settled again and again: that is free."""
+    return [job for job in work.jobs if job.head_complete]
 
 
 def _are_pairs(answer: Sequence[object]) -> bool:
