@@ -195,6 +195,15 @@ def test_a_server_that_breaks_the_rules_is_an_error_that_quotes_nothing(
     assert "canary" not in str(raised.value)
 
 
+def test_neither_texts_nor_the_key_follow_a_redirect_to_somebody_else(serve: Serve, scorer: Make) -> None:
+    other = serve(by_length)
+    to_other = {"location": f"{other.url}/api/v1/rerank"}
+    server = serve(lambda _, conn: respond(conn, {}, status=307, headers=to_other))
+    with pytest.raises(BackendError, match="307"):
+        scorer(server, key=Secret("canary")).score(pairs(), StopSignal())
+    assert other.requests == []
+
+
 def test_a_server_that_is_not_there_is_an_error(scorer: Make) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

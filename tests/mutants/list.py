@@ -481,4 +481,152 @@ _RERANKER = (
     ),
 )
 
-MUTANTS: tuple[Mutant, ...] = (*_RANKING, *_SCHEDULING, *_CIRCUIT, *_ENGINE, *_RERANKER)
+_ISOLATED = "tests/backends/test_isolated.py::"
+_SUPERVISOR = "tests/backends/isolation/test_supervisor.py::"
+_ISOLATION = (
+    _of(
+        "backends/isolation/supervisor.py",
+        "a run that ignores its stop is waited for",
+        "(watched.since_stop or 0.0) * 1000 >= self._policy.stop_grace_ms",
+        "(watched.since_stop or 0.0) * 0 >= self._policy.stop_grace_ms",
+        _SUPERVISOR + "test_a_run_that_goes_on_after_it_was_stopped_is_waited_for_no_longer_than_the_grace",
+    ),
+    _of(
+        "backends/isolation/supervisor.py",
+        "a machine that stood still has its scorer killed",
+        "lived, before = min(now - before, 2 * tick), now",
+        "lived, before = now - before, now",
+        _SUPERVISOR + "test_a_machine_that_stood_still_has_not_watched_anything_hang",
+    ),
+    _of(
+        "backends/isolation/supervisor.py",
+        "a stopped process is taken for a quiet one",
+        """            if process.stopped():
+                return "stopped"
+            if self""",
+        "            if self",
+        _SUPERVISOR + "test_a_process_that_somebody_stopped_is_told_from_one_that_hangs",
+    ),
+    _of(
+        "backends/isolation/supervisor.py",
+        "another model in its place is taken for the same",
+        "return self._meaning() == other._meaning()",
+        "return True",
+        _SUPERVISOR + "test_another_device_is_the_same_model_and_another_activation_is_not",
+    ),
+    _of(
+        "backends/isolation/channel.py",
+        "a late word to stop counts against the next run",
+        "return self.run is not None and self.run == self.stopped",
+        "return self.run is not None and self.stopped is not None",
+        _SUPERVISOR + "test_a_stop_of_the_run_before_does_not_count_against_the_next",
+    ),
+    _of(
+        "backends/isolation/child.py",
+        "a foreign error's words, which may quote a text, leave the process",
+        'told = {"type": type(error).__name__, "message": str(error)[:300] if ours else ""}',
+        'told = {"type": type(error).__name__, "message": str(error)[:300]}',
+        "tests/backends/isolation/test_child.py::"
+        "test_what_the_scorer_raises_is_told_by_its_type_and_our_own_words_only",
+    ),
+    _of(
+        "backends/isolation/frames.py",
+        "texts travel although their ids are enough",
+        "        if pair.ids is None:\n            query, text = _utf8",
+        "        if True:\n            query, text = _utf8",
+        "tests/backends/isolation/test_frames.py::test_texts_of_encoded_pairs_do_not_travel",
+    ),
+    _of(
+        "engine/engine.py",
+        "callers wait for a scorer that is being replaced",
+        'return "ready" if model is None or model.health is None else model.health.state',
+        'return "ready"',
+        _ISOLATED + "test_callers_are_answered_in_time_whatever_happens_and_reranked_again_afterwards",
+    ),
+    _of(
+        "reranker.py",
+        "a new process inherits the circuit of the one that failed",
+        'renewed = model.health is not None and event.state == "ready"',
+        "renewed = False",
+        _ISOLATED + "test_the_circuit_of_a_new_process_is_closed",
+    ),
+)
+
+_DIALECTS = "tests/backends/test_remote_dialects.py::"
+_TAKEOVER = "tests/test_takeover.py::"
+_REMOTE = (
+    _of(
+        "backends/remote_dialects.py",
+        "a server may score a text twice",
+        "if found[at] is not None:",
+        "if False:",
+        _DIALECTS + "test_lies_are_errors",
+    ),
+    _of(
+        "backends/remote_dialects.py",
+        "a short answer is taken for a whole one",
+        "if len(complete) != count:",
+        "if len(complete) > count:",
+        _DIALECTS + "test_lies_are_errors",
+    ),
+    _of(
+        "backends/remote_dialects.py",
+        "scores that were made up for sorting are taken for real ones",
+        'if outcome != "reranked":',
+        'if outcome == "never":',
+        _DIALECTS + "test_scores_that_a_rerankd_made_up_for_another_dialect_are_not_taken",
+    ),
+    _of(
+        "backends/remote_dialects.py",
+        "a server whose model is broken looks like a busy one",
+        'or (outcome == "skipped" and reason in _BROKEN)',
+        "",
+        _DIALECTS + "test_a_rerankd_whose_model_is_not_well_is_an_error_so_that_the_circuit_here_hears_of_it",
+    ),
+    _of(
+        "backends/remote.py",
+        "the key follows a redirect to somebody else",
+        "follow_redirects=False,",
+        "follow_redirects=True,",
+        "tests/backends/test_remote.py::test_neither_texts_nor_the_key_follow_a_redirect_to_somebody_else",
+    ),
+    _of(
+        "backends/remote.py",
+        "a server that wants fewer requests gets as many as before",
+        "if now < self._not_before:",
+        "if now < 0:",
+        "tests/backends/test_remote.py::test_who_asks_too_often_leaves_the_server_alone_for_a_while",
+    ),
+    _of(
+        "takeover.py",
+        "a server that came to nothing is believed",
+        "return None if isinstance(scores, Scores) and all(map(math.isnan, scores)) else scores",
+        "return scores",
+        _TAKEOVER + "test_a_server_that_came_to_nothing_is_no_better_than_a_silent_one",
+    ),
+    _of(
+        "takeover.py",
+        "a failing server is asked again each time",
+        "    if first.exception() is not None:\n        return Verdict.BAD",
+        "    if first.exception() is not None:\n        return Verdict.GOOD",
+        _TAKEOVER + "test_a_server_that_fails_too_often_is_not_asked_for_a_while",
+    ),
+    _of(
+        "core/scheduler.py",
+        "what a scorer did not come to counts as its failure",
+        "item.job.leave(item.candidate, left)",
+        "item.job.failed([item.candidate])",
+        "tests/engine/test_left_out.py::"
+        "test_a_scorer_that_comes_to_nothing_for_want_of_time_never_opens_its_circuit",
+    ),
+)
+
+MUTANTS: tuple[Mutant, ...] = (
+    *_RANKING,
+    *_SCHEDULING,
+    *_CIRCUIT,
+    *_ENGINE,
+    *_RERANKER,
+    *_ISOLATION,
+    *_REMOTE,
+)

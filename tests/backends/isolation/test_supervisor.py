@@ -1,5 +1,7 @@
 """A run that hangs costs its process the life, and only time that was lived through counts as patience."""
 
+import threading
+
 import pytest
 
 from rerankd.backends.isolation.channel import Channel
@@ -7,6 +9,7 @@ from rerankd.backends.isolation.frames import Kind
 from rerankd.backends.isolation.policy import IsolationPolicy
 from rerankd.backends.isolation.supervisor import Loaded, Supervisor, _Patience
 from rerankd.errors import ConfigError
+from rerankd.testing import FakeClock
 
 POLICY = IsolationPolicy(stop_grace_ms=400, encode_ms=2_000, run_ms=10_000)
 
@@ -76,6 +79,52 @@ def test_another_device_is_the_same_model_and_another_activation_is_not() -> Non
     assert Loaded(told).same_scores(Loaded(cpu))
     assert not Loaded(told).same_scores(Loaded(probabilities))
     assert not Loaded(told).same_scores(Loaded(told | {"max_tokens": 128}))
+
+
+class Process:
+    """A process that says nothing while a time passes, and in which one run was told to stop."""
+
+    def __init__(self, clock: FakeClock, passes: list[float], *, stopped: bool = False) -> None:
+        self.clock = clock
+        self.passes = passes
+        self.is_stopped = stopped
+        self.channel = channel()
+        self.channel.stopped = 1
+
+    def hear(self, seconds: float) -> str:
+        if not self.passes:
+            return "end"
+        self.clock.advance(self.passes.pop(0))
+        return "silence"
+
+    def stopped(self) -> bool:
+        return self.is_stopped
+
+    def busy(self) -> list[Channel]:
+        return [self.channel]
+
+
+def watched(process: Process) -> str:
+    supervisor = Supervisor.__new__(Supervisor)
+    supervisor._policy = POLICY
+    supervisor._clock = process.clock
+    supervisor._closed = threading.Event()
+    supervisor._patience = _Patience(POLICY)
+    return supervisor._watch(process)  # type: ignore[arg-type]
+
+
+def test_a_run_that_goes_on_after_its_stop_is_a_hang() -> None:
+    assert watched(Process(FakeClock(), [0.1] * 20)) == "hung"
+
+
+def test_a_machine_that_stood_still_has_not_watched_anything_hang() -> None:
+    assert watched(Process(FakeClock(), [0.1, 60.0, 0.1])) == "died", (
+        "it had two more looks, and not a minute"
+    )
+
+
+def test_a_process_that_somebody_stopped_is_told_from_one_that_hangs() -> None:
+    assert watched(Process(FakeClock(), [0.1] * 20, stopped=True)) == "stopped"
 
 
 @pytest.mark.parametrize(

@@ -24,12 +24,12 @@ class IsolationPolicy:
     load_ms: float = 600_000.0
     """The longest that loading may take, downloads included."""
     restart_ms: float = 250.0
-    """The pause before a process is replaced that did not last `steady_ms`; the first is replaced at once.
-    Doubles with each, up to `restart_max_ms`."""
+    """The pause after two in a row that were not ready for `steady_ms`; doubles with each further one, up to
+    `restart_max_ms`."""
     restart_max_ms: float = 10_000.0
     """The longest pause."""
-    steady_ms: float = 10_000.0
-    """A process that has scored for so long was a good one: the next is started without a pause."""
+    steady_ms: float = 1_000.0
+    """A process that was ready for so long is replaced without a pause, however often that happens."""
 
     def __post_init__(self) -> None:
         check_range(self, "nice", 0, 19)

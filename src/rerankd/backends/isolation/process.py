@@ -89,6 +89,7 @@ class ScorerProcess:
                         self._control, [pack(Kind.OPEN, channel=channel.number)], [theirs.fileno()]
                     )
             except OSError as error:
+                ours.close()
                 raise BackendError("the scorer's process has ended") from error
             return channel
 
