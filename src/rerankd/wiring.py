@@ -60,9 +60,12 @@ def load_model(policy: ModelPolicy, data_dir: Path) -> Model:
     from rerankd.backends.cpu import int8_path
     from rerankd.backends.devices import devices
     from rerankd.backends.onnx import OnnxScorer
+    from rerankd.models.checkpoint import is_checkpoint
     from rerankd.models.pairs import PairTokenizer
     from rerankd.models.resolve import resolve
 
+    if is_checkpoint(policy.model):
+        return _load_checkpoint(policy, data_dir)
     *others, last = devices(policy.device)
     for device in (*others, last):
         try:
@@ -75,6 +78,40 @@ def load_model(policy: ModelPolicy, data_dir: Path) -> Model:
                 batch_invariant=files.batch_invariant,
                 activation=files.activation,
                 pad_id=tokenizer.pad_id,
+            )
+        except BackendError as error:
+            if device == last:
+                raise
+            _log.warning("not on %s: %s", device, error)
+        else:
+            return Model(scorer=scorer, tokenizer=tokenizer, max_tokens=tokenizer.max_tokens)
+    raise AssertionError("there is always a last device")
+
+
+def _load_checkpoint(policy: ModelPolicy, data_dir: Path) -> Model:
+    """A folder of safetensors, on PyTorch: on the first of the wanted devices where that succeeds."""
+    from rerankd.backends.devices import devices, what_torch_lacks
+    from rerankd.models.checkpoint import resolve_checkpoint
+    from rerankd.models.pairs import PairTokenizer
+
+    try:
+        from rerankd.backends.torch import TorchScorer
+    except ImportError as error:
+        raise BackendError(
+            f"{policy.model}: a safetensors checkpoint needs PyTorch: pip install 'rerankd[torch]' ({error})"
+        ) from error
+    files = resolve_checkpoint(policy, data_dir=data_dir)
+    tokenizer = PairTokenizer(files.tokenizer, max_tokens=files.max_tokens)
+    *others, last = devices(policy.device, what_torch_lacks)
+    for device in (*others, last):
+        try:
+            scorer = TorchScorer.load(
+                files.folder,
+                model=files.model,
+                device=device,
+                activation=files.activation,
+                pad_id=tokenizer.pad_id,
+                max_tokens=tokenizer.max_tokens,
             )
         except BackendError as error:
             if device == last:

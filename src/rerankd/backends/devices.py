@@ -9,7 +9,7 @@ from typing import Literal
 
 from rerankd.errors import ConfigError
 
-__all__ = ["CPU", "Device", "devices"]
+__all__ = ["CPU", "Device", "devices", "what_cuda_lacks", "what_torch_lacks"]
 
 _log = logging.getLogger(__name__)
 
@@ -66,4 +66,16 @@ def what_cuda_lacks(device: Device) -> str:
         return "the NVIDIA driver sees no device"
     if device.index >= count.value:
         return f"the NVIDIA driver sees {count.value} device(s), so there is no {device}"
+    return ""
+
+
+def what_torch_lacks(device: Device) -> str:
+    """What stands between PyTorch and a CUDA device, in words; nothing when it is usable."""
+    import torch
+
+    if not torch.cuda.is_available():
+        built = torch.version.cuda
+        return "this PyTorch was built without CUDA" if built is None else "PyTorch finds no CUDA device"
+    if device.index >= torch.cuda.device_count():
+        return f"PyTorch finds {torch.cuda.device_count()} device(s), so there is no {device}"
     return ""
