@@ -94,7 +94,7 @@ class TorchScorer:
         cross-encoder with one score a pair, and when it does not fit the device.
         """
         _check_files(folder)
-        library_log.disable_progress_bar()
+        library_log.disable_progress_bar()  # type: ignore[no-untyped-call]
         try:
             config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError, KeyError) as error:

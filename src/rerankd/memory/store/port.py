@@ -31,11 +31,11 @@ from rerankd.memory.types import (
 __all__ = ["EpochChanged", "Maintenance", "Store", "UserGone"]
 
 
-class EpochChanged(StoreError):
+class EpochChanged(StoreError):  # noqa: N818 - reads as what happened
     """Another key or pepper is in force: read the keys anew, and try again."""
 
 
-class UserGone(StoreError):
+class UserGone(StoreError):  # noqa: N818 - reads as what happened
     """There is no such user under this hash: erased, or found by another hash by now. Look again."""
 
 
