@@ -216,3 +216,34 @@ def test_a_key_of_another_length_is_refused() -> None:
 @given(one=st.lists(st.binary(max_size=6), max_size=4), other=st.lists(st.binary(max_size=6), max_size=4))
 def test_different_fields_never_give_the_same_additional_data(one: list[bytes], other: list[bytes]) -> None:
     assert (encode_fields(*one) == encode_fields(*other)) == (one == other)
+
+
+@given(data=st.data())
+def test_a_whole_column_opens_as_its_records_do_one_by_one(data: st.DataObject) -> None:
+    one = sealer()
+    rows = [UUID(int=number) for number in range(8)]
+    records = [
+        (row, one.seal(bytes([row.int]), table="memory_chunks", column="text_cipher", row=row))
+        for row in rows
+    ]
+    at, byte = data.draw(st.integers(0, 7)), data.draw(st.integers(0, 46))
+    forged = bytearray(records[at][1])
+    forged[byte] ^= data.draw(st.integers(1, 255))
+    records[at] = rows[at], bytes(forged)
+    swapped = data.draw(st.integers(0, 6))
+    records[swapped], records[swapped + 1] = (
+        (records[swapped][0], records[swapped + 1][1]),
+        (records[swapped + 1][0], records[swapped][1]),
+    )
+    cut = data.draw(st.integers(0, 7))
+    records[cut] = records[cut][0], records[cut][1][: data.draw(st.integers(0, 46))]
+
+    def opened(row: UUID, record: bytes) -> bytes | None:
+        try:
+            return one.open(record, table="memory_chunks", column="text_cipher", row=row)
+        except TamperedError:
+            return None
+
+    whole = list(one.open_column(records, table="memory_chunks", column="text_cipher"))
+    assert whole == [opened(*record) for record in records]
+    assert whole.count(None) >= 1
