@@ -88,7 +88,8 @@ def _distances(matrix: NDArray[np.float32], asked: NDArray[np.float32]) -> NDArr
     """Cosine distances; 1 for a vector of zeros."""
     norms = np.sqrt(np.einsum("ij,ij->i", matrix, matrix)) * np.linalg.norm(asked)
     similarities = np.divide(matrix @ asked, norms, out=np.zeros(len(matrix), np.float32), where=norms > 0)
-    return np.subtract(1, np.clip(similarities, -1, 1), dtype=np.float32)
+    distances: NDArray[np.float32] = 1 - np.clip(similarities, -1, 1)
+    return distances
 
 
 def order(rows: Sequence[Any], distances: NDArray[np.float64], k: int, filter: Filter) -> list[int]:

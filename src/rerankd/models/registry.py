@@ -12,10 +12,12 @@ from rerankd.errors import ConfigError
 __all__ = [
     "Carried",
     "DeviceKind",
+    "KnownEmbedder",
     "KnownFile",
     "KnownModel",
     "OnnxFile",
     "find",
+    "known_embedders",
     "known_models",
     "onnx_files",
 ]
@@ -88,6 +90,21 @@ class KnownModel:
     carried: Carried | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownEmbedder:
+    """What turns texts into vectors: the first token's last hidden state, normalised."""
+
+    id: str
+    licence: str
+    languages: str
+    dimensions: int
+    max_tokens: int
+    """The window, special tokens included."""
+    query_prefix: str
+    """What stands before a query, and before no text that is to be found."""
+    carried: Carried
+
+
 def find(name: str) -> KnownModel:
     """The model of an id or alias; an id that is not listed gets the stated defaults.
 
@@ -109,6 +126,14 @@ def find(name: str) -> KnownModel:
 def known_models() -> tuple[KnownModel, ...]:
     """Every listed model, in the order of the list."""
     return tuple(_model(table) for table in _tables()["model"])
+
+
+@cache
+def known_embedders() -> tuple[KnownEmbedder, ...]:
+    """Every listed embedder."""
+    return tuple(
+        KnownEmbedder(**table | {"carried": _carried(table["carried"])}) for table in _tables()["embedder"]
+    )
 
 
 @cache
@@ -135,6 +160,10 @@ def _model(table: Mapping[str, Any]) -> KnownModel:
     values["aliases"] = tuple(table.get("aliases", ()))
     values["hub"] = tuple(table.get("hub", (table["id"],)))
     if carried := table.get("carried"):
-        seen = {part: KnownFile(**carried[part]) for part in ("onnx", "tokenizer")}
-        values["carried"] = Carried(**{**carried, **seen})
+        values["carried"] = _carried(carried)
     return KnownModel(**values)
+
+
+def _carried(table: Mapping[str, Any]) -> Carried:
+    seen = {part: KnownFile(**table[part]) for part in ("onnx", "tokenizer")}
+    return Carried(**{**table, **seen})
