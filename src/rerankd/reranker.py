@@ -343,6 +343,7 @@ class Reranker:
             flag=flag,
             flag_source=self._switch.source,
             enabled=state == "ready" and flag.mode is not Mode.OFF and flag.percent > 0,
+            max_tokens=None if model is None else model.max_tokens,
         )
 
     # -- a request's way --------------------------------------------------------------------------------

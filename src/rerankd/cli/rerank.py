@@ -2,16 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from rerankd.cli.options import Budget, Json, ModelName, readable
 
-if TYPE_CHECKING:
-    from rerankd.core.answer import Ranking
-
-__all__ = ["as_json", "register"]
+__all__ = ["register"]
 
 
 def register(app: typer.Typer) -> None:
@@ -83,33 +80,9 @@ def rerank(
             long_text=long_text,  # type: ignore[arg-type]
         )
     if json_output:
-        typer.echo(json.dumps(as_json(ranking)))
+        typer.echo(json.dumps(ranking.as_dict()))
         return
     from rerankd.cli.order import show_order
     from rerankd.cli.terminal import output
 
     show_order(output(), ranking, query=query, budget_ms=budget)
-
-
-def as_json(ranking: "Ranking") -> dict[str, Any]:
-    """The answer as `--json` prints it; others script against it."""
-    return {
-        "outcome": ranking.outcome.value,
-        "reason": None if ranking.reason is None else ranking.reason.value,
-        "depth": ranking.depth,
-        "candidates_total": ranking.candidates_total,
-        "elapsed_ms": round(ranking.elapsed_ms, 3),
-        "model": ranking.model,
-        "results": [
-            {
-                "id": candidate.id,
-                "rank": candidate.rank,
-                "retrieval_rank": candidate.retrieval_rank,
-                "score": candidate.score,
-                "scored": candidate.scored,
-                "text": str(candidate.text),
-                "metadata": candidate.metadata,
-            }
-            for candidate in ranking
-        ],
-    }

@@ -37,6 +37,18 @@ class RankedCandidate:
     item: Any = field(default=None, repr=False)
     """The caller's own object, untouched."""
 
+    def as_dict(self) -> dict[str, Any]:
+        """The fields that others script against, as plain data."""
+        return {
+            "id": self.id,
+            "rank": self.rank,
+            "retrieval_rank": self.retrieval_rank,
+            "score": self.score,
+            "scored": self.scored,
+            "text": self.text,
+            "metadata": self.metadata,
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking(Sequence[RankedCandidate]):
@@ -67,6 +79,18 @@ class Ranking(Sequence[RankedCandidate]):
 
     def __iter__(self) -> Iterator[RankedCandidate]:
         return iter(self.candidates)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The answer in the shape that the command line and the service give it as JSON. Stable."""
+        return {
+            "outcome": self.outcome.value,
+            "reason": None if self.reason is None else self.reason.value,
+            "depth": self.depth,
+            "candidates_total": self.candidates_total,
+            "elapsed_ms": round(self.elapsed_ms, 3),
+            "model": self.model,
+            "results": [candidate.as_dict() for candidate in self.candidates],
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,3 +33,5 @@ class Status:
     flag_source: str
     enabled: bool
     """Whether requests are reranked now: the flag is not off, and the model is there."""
+    max_tokens: int | None = None
+    """The model's window, special tokens included; None until it is loaded."""

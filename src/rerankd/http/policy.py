@@ -27,6 +27,8 @@ class HttpPolicy:
     """Most characters of a query."""
     max_json_depth: int = 8
     """How deep objects and lists of a body may be nested."""
+    max_json_objects: int = 50_000
+    """Most objects and lists in a body: reading very many would hold everybody up."""
     max_budget_ms: float = 10_000.0
     """The longest budget that a caller gets, also one that asked for more."""
     strict_model: bool = False
@@ -60,6 +62,7 @@ class HttpPolicy:
         check_range(self, "max_candidate_chars", 1)
         check_range(self, "max_query_chars", 1)
         check_range(self, "max_json_depth", 3, 100)
+        check_range(self, "max_json_objects", 10)
         check_range(self, "max_budget_ms", 1)
         check_range(self, "key_requests_per_minute", 0)
         check_range(self, "key_concurrency", 0)

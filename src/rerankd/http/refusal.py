@@ -1,8 +1,8 @@
 """A request that is refused. Each dialect says it in its own error body."""
 
-from typing import Literal
+from typing import Any, Literal
 
-__all__ = ["STATUS", "Kind", "Refusal"]
+__all__ = ["STATUS", "Kind", "Refusal", "union_body"]
 
 Kind = Literal[
     "validation",
@@ -62,3 +62,18 @@ class Refusal(Exception):  # noqa: N818 - an answer that is given, like a 404, r
 
     def __str__(self) -> str:
         return self.message
+
+
+def union_body(refusal: Refusal, id: str = "") -> dict[str, Any]:
+    """The error body where a client's dialect cannot be known: what each of them looks for is there."""
+    return {
+        "detail": refusal.message,
+        "message": refusal.message,
+        "id": id,
+        "error": {
+            "message": refusal.message,
+            "type": refusal.kind,
+            "param": refusal.param,
+            "code": refusal.code,
+        },
+    }
