@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from rerankd.core.request import RerankPolicy
 from rerankd.core.types import Pair
 from rerankd.http.access import Access, OpenAccess
 from rerankd.http.app import create_app
@@ -31,11 +32,13 @@ async def service(
     policy: HttpPolicy | None = None,
     access: Access | None = None,
     reranker: Reranker | None = None,
+    default_budget_ms: float = 10_000,
     **options: Any,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application. `options`: of `Reranker`."""
     metrics, summary = PrometheusObserver(), Summary(batch_size=32)
-    made = reranker or fake_reranker(scorer, **options)
+    # a busy machine may take longer than 250 ms even for a fake
+    made = reranker or fake_reranker(scorer, policy=RerankPolicy(budget_ms=default_budget_ms), **options)
     live = Live(made.clock)
     made._observers = (*made._observers, metrics, summary, live)
     for observer in (metrics, summary, live):

@@ -34,7 +34,7 @@ async def test_our_own_dialect_says_everything() -> None:
 
 async def test_the_budget_comes_from_the_body_then_the_headers_then_the_policy() -> None:
     hanging = Hanging()
-    async with service(hanging) as client:
+    async with service(hanging, default_budget_ms=250) as client:
         hanging.hangs = True
 
         async def elapsed(body: dict[str, Any], headers: dict[str, str]) -> float:
