@@ -252,7 +252,7 @@ async def test_decay_orders_by_similarity_times_half_for_every_half_life(store: 
     """A memory from the future counts as new, one that is ages old as next to nothing, without an error."""
     user = await add_user(store)
     ages = [0.0, 1.0, 3.0, -5.0, 100_000.0, 0.5]
-    similarities = [0.3, 0.9, 0.95, 0.31, 0.99, -0.5]
+    similarities = [0.3, 0.9, 0.95, 0.31, 0.99, 0.05]
     rows = [
         new_row(near(similarity), at=NOON - timedelta(days=age))
         for similarity, age in zip(similarities, ages, strict=True)
