@@ -37,7 +37,7 @@ from rerankd.errors import BackendError, InvalidRequest
 from rerankd.flags.memory import MemoryFlag
 from rerankd.switch import Switch
 
-__all__ = ["Reranker"]
+__all__ = ["UNSET", "Reranker", "Unset"]
 
 _log = logging.getLogger(__name__)
 
@@ -47,14 +47,14 @@ _FLAG_SECONDS = 1.0
 """How long entering the context waits for the flag's source; after that the initial flag holds for now."""
 
 
-class _Unset:
+class Unset:
     """Tells "left out" from None, which means no limit."""
 
     def __repr__(self) -> str:
         return "<the policy's>"
 
 
-UNSET = _Unset()
+UNSET = Unset()
 
 
 @dataclass(slots=True, eq=False)
@@ -229,7 +229,7 @@ class Reranker:
         query: str,
         candidates: Iterable[Any],
         *,
-        budget_ms: float | _Unset | None = UNSET,
+        budget_ms: float | Unset | None = UNSET,
         top_k: int | None = None,
         min_score: float | None = None,
         on_deadline: OnDeadline | None = None,
@@ -270,7 +270,7 @@ class Reranker:
         query: str,
         candidates: Iterable[Any],
         *,
-        budget_ms: float | _Unset | None = UNSET,
+        budget_ms: float | Unset | None = UNSET,
         top_k: int | None = None,
         min_score: float | None = None,
         on_deadline: OnDeadline | None = None,
@@ -352,7 +352,7 @@ class Reranker:
         self,
         query: str,
         candidates: Iterable[Any],
-        budget_ms: float | _Unset | None,
+        budget_ms: float | Unset | None,
         *,
         flag_key: str | None = None,
         rate_limited: bool = False,
@@ -364,7 +364,7 @@ class Reranker:
         arrived = self._clock.now() if arrived is None else arrived
         if flag_key is not None and not isinstance(flag_key, str):
             raise InvalidRequest("flag_key", f"must be a string, or None, got {type(flag_key).__name__}")
-        budget = self.policy.budget_ms if isinstance(budget_ms, _Unset) else budget_ms
+        budget = self.policy.budget_ms if isinstance(budget_ms, Unset) else budget_ms
         request = read_request(self.policy, query, candidates, budget_ms=budget, **asked)
         deadline = Deadline.after(arrived, request.budget_ms)
         return _Call(
