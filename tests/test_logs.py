@@ -15,7 +15,9 @@ from rerankd.core.events import (
     BatchLimitChanged,
     CircuitChanged,
     FlagChanged,
+    MemoryFailed,
     ModelChanged,
+    RecordsRejected,
     RunEnded,
     ScorerLost,
     WorkerReplaced,
@@ -138,6 +140,18 @@ FLAG = FlagChanged(flag=Flag(Mode.SHADOW, 12.5), previous=Flag(), source="file")
             "model",
             "INFO",
             "model large is loading: the scorer's process ended (signal 9)",
+        ),
+        (
+            RecordsRejected(subject="0a1b", records=2),
+            "memory",
+            "ERROR",
+            "2 sealed records of subject 0a1b do not open in their place and were left out: damage, or an attack",
+        ),
+        (
+            MemoryFailed(call="query", error="StoreError"),
+            "memory",
+            "WARNING",
+            "memory query failed: StoreError",
         ),
         (
             BatchLimitChanged(max_pairs=4, max_tokens=512),
@@ -346,4 +360,7 @@ def test_events_have_no_field_for_text():
         "ModelChanged.error",
         "ScorerLost.model",
         "FlagChanged.source",
+        "MemoryFailed.call",
+        "MemoryFailed.error",
+        "RecordsRejected.subject",
     }

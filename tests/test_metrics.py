@@ -14,7 +14,10 @@ from rerankd.core.events import (
     BatchLimitChanged,
     CircuitChanged,
     FlagChanged,
+    MemoryFailed,
+    MemoryQueried,
     ModelChanged,
+    RecordsRejected,
     RunEnded,
     ScorerLost,
     Settled,
@@ -34,6 +37,11 @@ NAMES = {
     "rerank_skipped_total": set(),
     "rerank_pairs_total": {"result"},
     "rerank_scorer_restarts_total": {"cause"},
+    "rerank_memory_queries_total": {"outcome", "reason"},
+    "rerank_memory_latency_seconds": set(),
+    "rerank_memory_stage_seconds": {"stage"},
+    "rerank_memory_failures_total": {"call", "error"},
+    "rerank_memory_rejected_records_total": set(),
     "rerank_latency_seconds": set(),
     "rerank_stage_seconds": {"stage"},
     "rerank_depth_ratio": set(),
@@ -335,3 +343,32 @@ def test_a_lost_scorer_is_counted_by_what_became_of_it(observer):
         ("stopped",): 0,
         ("hung",): 1,
     }
+
+
+def test_the_memory_s_questions_failures_and_rejected_records_are_counted(observer):
+    observer.on(
+        MemoryQueried(
+            outcome=Outcome.PARTIAL,
+            reason=Reason.DEADLINE,
+            depth=3,
+            candidates=24,
+            rejected=1,
+            budget_ms=250,
+            elapsed_ms=249.0,
+            embed_ms=9.0,
+            store_ms=2.0,
+            rank_ms=0.0,
+            open_ms=1.0,
+            rerank_ms=237.0,
+        )
+    )
+    observer.on(MemoryFailed(call="query", error="SealError"))
+    observer.on(RecordsRejected(subject="0a1b", records=2))
+    scrape = Scrape(observer)
+    assert scrape("rerank_memory_queries_total", outcome="partial", reason="deadline") == 1
+    assert scrape("rerank_memory_latency_seconds_sum") == pytest.approx(0.249)
+    assert scrape("rerank_memory_stage_seconds_sum", stage="rerank") == pytest.approx(0.237)
+    assert scrape("rerank_memory_stage_seconds_count", stage="rank") == 0
+    assert scrape("rerank_memory_failures_total", call="query", error="SealError") == 1
+    assert scrape("rerank_memory_failures_total", call="query", error="StoreError") == 0
+    assert scrape("rerank_memory_rejected_records_total") == 2

@@ -19,7 +19,10 @@ from rerankd.core.events import (
     CircuitChanged,
     Event,
     FlagChanged,
+    MemoryFailed,
+    MemoryQueried,
     ModelChanged,
+    RecordsRejected,
     RunEnded,
     ScorerLost,
     Settled,
@@ -53,7 +56,7 @@ class LogPolicy:
 
 
 class LogObserver:
-    """Writes events to the loggers `rerankd.requests`, `.runs`, `.circuit`, `.model`, `.workers` and `.flag`.
+    """Writes events to `rerankd.requests`, `.runs`, `.circuit`, `.model`, `.workers`, `.flag` and `.memory`.
 
     Lines that an outage would repeat for every request are written once a second at most; the next one says
     how many were left out. Fields are the event's own, `event` names its kind.
@@ -62,6 +65,7 @@ class LogObserver:
     def __init__(self, clock: Clock) -> None:
         self._skips = _Throttle(clock)
         self._failures = _Throttle(clock)
+        self._memory = _Throttle(clock)
 
     def on(self, event: Event) -> None:
         match event:
@@ -107,6 +111,27 @@ class LogObserver:
                     event,
                     f"flag: {event.previous.mode} for {event.previous.percent:g} %"
                     f" -> {event.flag.mode} for {event.flag.percent:g} % ({event.source})",
+                )
+
+            case MemoryQueried():
+                _log(
+                    "memory",
+                    logging.DEBUG,
+                    event,
+                    f"recalled from {event.candidates} memories in {event.elapsed_ms:.1f} ms: {event.outcome}",
+                )
+            case MemoryFailed():
+                left_out = self._memory.admit()
+                if left_out is not None:
+                    line = f"memory {event.call} failed: {event.error}" + _more(left_out)
+                    _log("memory", logging.WARNING, event, line, left_out=left_out)
+            case RecordsRejected():
+                _log(
+                    "memory",
+                    logging.ERROR,
+                    event,
+                    f"{event.records} sealed records of subject {event.subject} do not open in their place"
+                    " and were left out: damage, or an attack",
                 )
 
     def _settled(self, event: Settled) -> None:

@@ -14,7 +14,10 @@ from rerankd.core.events import (
     Event,
     FlagChanged,
     LossCause,
+    MemoryFailed,
+    MemoryQueried,
     ModelChanged,
+    RecordsRejected,
     RunEnded,
     ScorerLost,
     Settled,
@@ -35,6 +38,8 @@ STAGE = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 
 LAG = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 RATIO = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99, 1.0)
 TOKENS = (32, 64, 128, 256, 512, 1_024, 2_048, 4_096, 8_192, 16_384, 32_768)
+
+MEMORY_STAGES = ("embed", "store", "rank", "open", "rerank")
 
 Kind = TypeVar("Kind", bound=Collector)
 
@@ -82,6 +87,22 @@ class PrometheusObserver:
             self._shadow_moved = self._histogram(
                 "shadow_moved_ratio", "Share of the candidates that would have stood elsewhere", RATIO
             )
+            self._memory_queries = self._counter(
+                "memory_queries", "Questions that the memory answered", "outcome", "reason"
+            )
+            self._memory_latency = self._histogram(
+                "memory_latency_seconds", "From a question to its memories", LATENCY
+            )
+            self._memory_stage = self._histogram(
+                "memory_stage_seconds", "Where a question's time went", STAGE, "stage"
+            )
+            self._memory_failures = self._counter(
+                "memory_failures", "Calls of the memory that failed, by error", "call", "error"
+            )
+            self._memory_rejected = self._counter(
+                "memory_rejected_records",
+                "Sealed records that did not open in their place: damage, or an attack",
+            )
             self._gauges = self._register(_Gauges())
         except ValueError:
             self.close()
@@ -105,6 +126,12 @@ class PrometheusObserver:
                 self._lost.labels(event.cause).inc()
             case CircuitChanged() | ModelChanged() | FlagChanged():
                 self._gauges.on(event)
+            case MemoryQueried():
+                self._queried(event)
+            case MemoryFailed():
+                self._memory_failures.labels(event.call, event.error).inc()
+            case RecordsRejected():
+                self._memory_rejected.inc(event.records)
 
     def render(self) -> bytes:
         """All metrics of the registry in Prometheus' text format, as UTF-8."""
@@ -143,6 +170,14 @@ class PrometheusObserver:
         self._shadow_overlap.observe(shadow.overlap)
         self._shadow_moved.observe(shadow.moved / candidates)
 
+    def _queried(self, event: MemoryQueried) -> None:
+        self._memory_queries.labels(event.outcome.value, _reason(event.reason)).inc()
+        self._memory_latency.observe(event.elapsed_ms / 1000)
+        for stage in MEMORY_STAGES:
+            spent_ms = getattr(event, f"{stage}_ms")
+            if spent_ms > 0:
+                self._memory_stage.labels(stage).observe(spent_ms / 1000)
+
     def _start_at_zero(self) -> None:
         """Show the series before their first event: a rate misses the event with which a series begins."""
         self._requests.labels(Outcome.RERANKED.value, NO_REASON)
@@ -156,6 +191,11 @@ class PrometheusObserver:
             self._stage.labels(stage)
         for cause in get_args(LossCause):
             self._lost.labels(cause)
+        self._memory_queries.labels(Outcome.RERANKED.value, NO_REASON)
+        for stage in MEMORY_STAGES:
+            self._memory_stage.labels(stage)
+        for error in ("StoreError", "SealError", "BackendError"):
+            self._memory_failures.labels("query", error)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return self._register(Counter(f"rerank_{name}", text, labels, registry=None))

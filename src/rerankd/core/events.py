@@ -13,8 +13,11 @@ __all__ = [
     "Event",
     "FlagChanged",
     "LossCause",
+    "MemoryFailed",
+    "MemoryQueried",
     "ModelChanged",
     "ModelState",
+    "RecordsRejected",
     "RunEnded",
     "RunResult",
     "ScorerLost",
@@ -140,6 +143,45 @@ class FlagChanged:
     source: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryQueried:
+    """The memory answered a question. Times in milliseconds; what reranking did is in a `Settled` as well."""
+
+    outcome: Outcome
+    reason: Reason | None
+    depth: int
+    candidates: int
+    """How many memories were found and opened."""
+    rejected: int
+    """How many were found and did not open."""
+    budget_ms: float | None
+    elapsed_ms: float
+    embed_ms: float
+    store_ms: float
+    rank_ms: float
+    open_ms: float
+    rerank_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryFailed:
+    """A call of the memory raised an error that is not its caller's fault."""
+
+    call: str
+    """`query`, `add`, `delete`, ..."""
+    error: str
+    """The exception's type name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordsRejected:
+    """Sealed records did not open in their place, and were left out. Damage, or an attack: raise an alert."""
+
+    subject: str
+    """The random id of the user whose records they are; it says nothing about who that is."""
+    records: int
+
+
 Event = (
     Settled
     | RunEnded
@@ -149,4 +191,7 @@ Event = (
     | ScorerLost
     | BatchLimitChanged
     | FlagChanged
+    | MemoryQueried
+    | MemoryFailed
+    | RecordsRejected
 )

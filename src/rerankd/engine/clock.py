@@ -1,8 +1,9 @@
 """The only clock. Everything else is handed one, or a time."""
 
 import time
+from datetime import UTC, datetime
 
-__all__ = ["SystemClock"]
+__all__ = ["SystemClock", "utc_now"]
 
 
 class SystemClock:
@@ -10,3 +11,8 @@ class SystemClock:
 
     def now(self) -> float:
         return time.monotonic()
+
+
+def utc_now() -> datetime:
+    """The date and time, for what people and databases are told of. Nothing is measured with it: it jumps."""
+    return datetime.now(UTC)

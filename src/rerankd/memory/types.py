@@ -15,6 +15,7 @@ from rerankd.core.types import Outcome, Reason, Text
 __all__ = [
     "EpochKind",
     "Erasure",
+    "ExportedMemory",
     "Filter",
     "Found",
     "MemoryChunk",
@@ -47,6 +48,16 @@ class MemoryChunk:
     """Cosine similarity to the query, times the temporal decay where that is switched on."""
     retrieval_rank: int
     """Its place before reranking, from 1."""
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportedMemory:
+    """One memory, as an export gives it."""
+
+    id: UUID
+    text: Text
+    metadata: Mapping[str, Any] = field(repr=False)
     created_at: datetime
 
 

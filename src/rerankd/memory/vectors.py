@@ -16,7 +16,7 @@ from rerankd.memory.decay import weight
 from rerankd.memory.sealing import Sealer, TamperedError
 from rerankd.memory.types import Filter, SealedVector
 
-__all__ = ["DIMENSIONS", "Near", "decode", "encode", "nearest", "order"]
+__all__ = ["DIMENSIONS", "Near", "decode", "distances_to", "encode", "nearest", "order"]
 
 DIMENSIONS = 384
 _HALF = np.dtype("<f2")
@@ -73,7 +73,7 @@ def nearest(
         matrix = block[: len(good)]
         halves = np.frombuffer(b"".join(plains[at] or b"" for at in good), dtype=_HALF)
         np.copyto(matrix, halves.reshape(-1, DIMENSIONS))
-        distances[len(opened) : len(opened) + len(good)] = _distances(matrix, asked)
+        distances[len(opened) : len(opened) + len(good)] = distances_to(matrix, asked)
         opened += [some[at] for at in good]
     distances = distances[: len(opened)]
     best = order(opened, distances, k, filter)
@@ -84,7 +84,7 @@ def nearest(
     )
 
 
-def _distances(matrix: NDArray[np.float32], asked: NDArray[np.float32]) -> NDArray[np.float32]:
+def distances_to(matrix: NDArray[np.float32], asked: NDArray[np.float32]) -> NDArray[np.float32]:
     """Cosine distances; 1 for a vector of zeros."""
     norms = np.sqrt(np.einsum("ij,ij->i", matrix, matrix)) * np.linalg.norm(asked)
     similarities = np.divide(matrix @ asked, norms, out=np.zeros(len(matrix), np.float32), where=norms > 0)

@@ -1,0 +1,496 @@
+"""The memory as callers see it."""
+
+import asyncio
+import logging
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar
+from uuid import UUID
+
+from rerankd.core.deadline import Deadline
+from rerankd.core.events import Event, MemoryFailed, RecordsRejected
+from rerankd.core.ports import Observer
+from rerankd.engine.clock import utc_now
+from rerankd.errors import BackendError, InvalidRequest, SealError, StoreError
+from rerankd.memory.directory import Directory
+from rerankd.memory.embedder import Embedder
+from rerankd.memory.epochs import MissingKey
+from rerankd.memory.keys import Keys
+from rerankd.memory.pepper import Peppers
+from rerankd.memory.policy import MemoryPolicy
+from rerankd.memory.reading import (
+    read_drafts,
+    read_ids,
+    read_metadata,
+    read_moment,
+    read_text,
+    read_user,
+    read_whole,
+)
+from rerankd.memory.recall import Question, Recaller, check_embedder
+from rerankd.memory.rotation import Reembedding, Rotation, reembed, rotate_keys, rotate_pepper
+from rerankd.memory.sealing import Sealer, TamperedError
+from rerankd.memory.store.port import EpochChanged, Maintenance, Store, UserGone
+from rerankd.memory.types import Erasure, ExportedMemory, Recall, UserRecord, VectorMode
+from rerankd.memory.vault import Vault, open_row, seal_row
+from rerankd.reranker import UNSET, Reranker, Unset
+
+__all__ = ["Memory", "Server"]
+
+_log = logging.getLogger(__name__)
+
+_Found = TypeVar("_Found")
+
+_NEVER = Deadline.after(0, None)
+"""No limit but the store's own for a statement."""
+_ATTEMPTS = 5
+"""How often something is begun anew that a rotation or an erasure got in the way of."""
+
+
+class Server(Protocol):
+    """A database of our own, which is started for the memory. Both calls block."""
+
+    def start(self) -> object: ...
+
+    def stop(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """What memories of several tenants share."""
+
+    server: Server | None
+    store: Store
+    maintenance: Callable[[], Maintenance] | None
+    directory: Directory
+    vault: Vault
+    keys: Keys
+    peppers: Peppers
+    embedder: Embedder
+    reranker: Reranker
+    owns_reranker: bool
+    recaller: Recaller
+    policy: MemoryPolicy
+    mode: VectorMode
+    threads: ThreadPoolExecutor
+    now: Callable[[], datetime]
+    emit: Callable[[Event], None]
+
+
+class Memory:
+    """A chat's long-term memory. Use it as an async context manager, in one event loop.
+
+    Every error names its remedy: `InvalidRequest` for wrong arguments, before any work; `StoreError` when the
+    database is not there, in time; `SealError` when a key is missing or wrong; `BackendError` when a question
+    cannot be embedded. A reranker that is slow or gone is no error: the answer is in retrieval order then.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        keys: Keys,
+        peppers: Peppers,
+        embedder: Embedder,
+        reranker: Reranker,
+        maintenance: Callable[[], Maintenance] | None = None,
+        server: Server | None = None,
+        tenant: str = "default",
+        vectors: VectorMode = "plain",
+        policy: MemoryPolicy | None = None,
+        observers: Sequence[Observer] = (),
+        now: Callable[[], datetime] = utc_now,
+        owns_reranker: bool = True,
+    ) -> None:
+        """`maintenance` makes the maintaining role's store, when rotation or re-embedding first asks for it.
+        `server`: started before the store is opened, and stopped after it was closed.
+        `owns_reranker`: entering and leaving the memory enters and leaves the reranker."""
+        self.tenant = tenant
+        self._observers = tuple(observers)
+        directory = Directory(store, keys, peppers)
+        vault = Vault(keys, reranker.clock)
+        threads = ThreadPoolExecutor(1, thread_name_prefix="rerankd-memory")
+        self._parts = _Parts(
+            server=server,
+            store=store,
+            maintenance=maintenance,
+            directory=directory,
+            vault=vault,
+            keys=keys,
+            peppers=peppers,
+            embedder=embedder,
+            reranker=reranker,
+            owns_reranker=owns_reranker,
+            recaller=Recaller(
+                store=store,
+                directory=directory,
+                vault=vault,
+                embedder=embedder,
+                reranker=reranker,
+                mode=vectors,
+                threads=threads,
+                emit=self._emit,
+            ),
+            policy=policy or MemoryPolicy(),
+            mode=vectors,
+            threads=threads,
+            now=now,
+            emit=self._emit,
+        )
+        self._exits: AsyncExitStack | None = None
+
+    # -- life -------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        """Connect, load the embedder and the reranker, and refuse unless isolation and keys are in order."""
+        parts = self._parts
+        async with AsyncExitStack() as exits:
+            exits.push_async_callback(asyncio.to_thread, parts.threads.shutdown)
+            if parts.server is not None:
+                exits.push_async_callback(asyncio.to_thread, parts.server.stop)
+                await asyncio.to_thread(parts.server.start)
+            await parts.store.open()
+            exits.push_async_callback(parts.store.close)
+            await parts.directory.refresh(deadline=_NEVER)
+            await parts.embedder.open()
+            exits.push_async_callback(parts.embedder.close)
+            if parts.owns_reranker:
+                await exits.enter_async_context(parts.reranker)
+            self._exits = exits.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        exits, self._exits = self._exits, None
+        if exits is not None:
+            await exits.aclose()
+
+    def of_tenant(self, tenant: str) -> "Memory":
+        """The same memory for another tenant: nothing is opened for it, and nothing of it needs closing."""
+        read_user(tenant, "tenant")
+        other = object.__new__(Memory)
+        other.tenant, other._observers, other._parts, other._exits = (
+            tenant,
+            self._observers,
+            self._parts,
+            None,
+        )
+        return other
+
+    @property
+    def reranker(self) -> Reranker:
+        return self._parts.reranker
+
+    @property
+    def policy(self) -> MemoryPolicy:
+        return self._parts.policy
+
+    # -- asking -----------------------------------------------------------------------------------------
+
+    async def query(
+        self,
+        query: str,
+        *,
+        user_id: str,
+        top_k_ann: int | None = None,
+        top_k_reranked: int | None = None,
+        budget_ms: float | Unset | None = UNSET,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        half_life_days: float | None = None,
+        arrived: float | None = None,
+    ) -> Recall:
+        """The memories of this user that answer the question best, within `budget_ms` from now.
+
+        The `top_k_ann` (24) nearest are reranked, the best `top_k_reranked` (8) returned. `budget_ms`: left
+        out, the policy's (250); None, no limit. Only memories count that were created in [`since`, `until`)
+        and have every entry of `metadata`. `half_life_days`: by how much age counts, instead of the policy's;
+        0: not at all. `arrived`: when the question arrived, by the reranker's clock, if earlier.
+
+        Raises as the class says. Nobody is known under a new user id: the answer is empty then.
+        """
+        policy, reranker = self._parts.policy, self._parts.reranker
+        moment = reranker.clock.now() if arrived is None else arrived
+        text = read_text(query, "query", policy)
+        most = read_whole(policy.top_k_ann if top_k_ann is None else top_k_ann, "top_k_ann", 1_000)
+        kept = policy.top_k if top_k_reranked is None else top_k_reranked
+        budget = policy.budget_ms if isinstance(budget_ms, Unset) else budget_ms
+        half_life = policy.half_life_days if half_life_days is None else half_life_days
+        question = Question(
+            query=text,
+            tenant=self.tenant,
+            user_id=read_user(user_id),
+            budget_ms=_number(budget, "budget_ms"),
+            arrived=moment,
+            now=self._parts.now(),
+            top_k_ann=most,
+            top_k=min(read_whole(kept, "top_k_reranked", 1_000), most),
+            since=read_moment(since, "since"),
+            until=read_moment(until, "until"),
+            metadata=read_metadata(metadata, "metadata", policy),
+            half_life_seconds=(_number(half_life, "half_life_days") or 0.0) * 86_400,
+            floor=policy.floor,
+            decay_score=policy.decay_score,
+        )
+        async with self._told("query"):
+            return await self._parts.recaller.recall(question)
+
+    # -- keeping ----------------------------------------------------------------------------------------
+
+    async def add(
+        self,
+        texts: Iterable[str],
+        *,
+        user_id: str,
+        metadata: Mapping[str, Any] | Sequence[Mapping[str, Any] | None] | None = None,
+        created_at: datetime | Sequence[datetime | None] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[UUID]:
+        """Remember texts, all of them or none; their ids, in order.
+
+        `metadata` and `created_at` (with a time zone; None: now) are one for all texts or one for each.
+        `progress` hears how many of how many are embedded, which is what takes the time. A user is made with
+        the first text. Raises as the class says.
+        """
+        user = read_user(user_id)
+        drafts = read_drafts(texts, metadata, created_at, now=self._parts.now(), policy=self._parts.policy)
+        if not drafts:
+            return []
+        async with self._told("add"):
+            vectors = await self._parts.embedder.texts(
+                [draft.text for draft in drafts],
+                progress=None if progress is None else lambda done: progress(done, len(drafts)),
+            )
+            for attempt in range(_ATTEMPTS):
+                record, sealer = await self._unlocked(lambda: self._ensured(user))
+                rows = [
+                    seal_row(sealer, draft, vector, record.vectors)
+                    for draft, vector in zip(drafts, vectors, strict=True)
+                ]
+                try:
+                    await self._parts.store.insert(
+                        record.user_hash, record.subject, rows, seals=sealer.sealed, deadline=_NEVER
+                    )
+                except UserGone:
+                    if attempt == _ATTEMPTS - 1:
+                        raise
+                else:
+                    return [draft.id for draft in drafts]
+            raise AssertionError("the last attempt returns or raises")
+
+    async def delete(self, ids: Iterable[UUID | str], *, user_id: str) -> int:
+        """Forget memories of this user by their ids; how many there were."""
+        user, chosen = read_user(user_id), read_ids(ids)
+        async with self._told("delete"):
+            deleted = await self._look(
+                user, lambda user_hash: self._parts.store.delete(user_hash, chosen, deadline=_NEVER)
+            )
+            return deleted or 0
+
+    async def count(self, *, user_id: str) -> int:
+        """How many memories this user has."""
+        user = read_user(user_id)
+        async with self._told("count"):
+            found = await self._look(
+                user, lambda user_hash: self._parts.store.count(user_hash, deadline=_NEVER)
+            )
+            return found or 0
+
+    async def erase_user(self, *, user_id: str) -> Erasure:
+        """Forget a user: the data key and every row go. The answer says when that is final."""
+        user = read_user(user_id)
+        async with self._told("erase"):
+            mode: VectorMode | None = None
+
+            async def erase(user_hash: str) -> int | None:
+                nonlocal mode
+                record = await self._parts.store.user(user_hash, deadline=_NEVER)
+                if record is not None:
+                    mode = record.vectors
+                return await self._parts.store.erase(user_hash, deadline=_NEVER)
+
+            rows = await self._look(user, erase)
+            if rows is None:
+                return Erasure(rows=0, known=False, final=False, remaining="there is no such user")
+            return Erasure(rows=rows, known=True, final=False, remaining=_remaining(mode))
+
+    async def export_user(self, *, user_id: str) -> AsyncIterator[ExportedMemory]:
+        """Every memory of this user, oldest first. Nothing where there is no such user.
+
+        Raises `SealError` at the end when records did not open, after all that did were given.
+        """
+        user, rejected = read_user(user_id), 0
+        async with self._told("export"):
+            for attempt in range(_ATTEMPTS):
+                if await self._record(user) is None:
+                    return
+                record, sealer = await self._unlocked(lambda: self._known(user))
+                try:
+                    async for row in self._parts.store.export(record.user_hash):
+                        try:
+                            opened = open_row(sealer, row)
+                        except TamperedError:
+                            rejected += 1
+                            continue
+                        yield ExportedMemory(
+                            id=opened.id,
+                            text=opened.text,
+                            metadata=opened.metadata,
+                            created_at=opened.created_at,
+                        )
+                    break
+                except UserGone:
+                    # before the first row: the user has moved to another hash, or is gone
+                    if attempt == _ATTEMPTS - 1:
+                        raise
+            if rejected:
+                self._emit(RecordsRejected(subject=record.subject.hex, records=rejected))
+                raise SealError(
+                    f"{rejected} records of this user do not open in their place: damage, or an attack;"
+                    " the others were exported"
+                )
+
+    # -- upkeep -----------------------------------------------------------------------------------------
+
+    async def rotate_keys(self, *, progress: Callable[[int], None] | None = None) -> Rotation:
+        """Put the next key-encryption key in force, wrap every data key anew, destroy the old keys.
+
+        Questions are answered all the while. After it no erased user can be opened any more, whatever an old
+        log or backup still holds. Can be run again after it was interrupted.
+        """
+        async with self._told("rotate"), self._maintaining() as maintenance:
+            done = await rotate_keys(maintenance, self._parts.keys, self._parts.vault, progress=progress)
+            await self._parts.directory.refresh(deadline=_NEVER)
+            return done
+
+    async def rotate_pepper(self, *, progress: Callable[[int], None] | None = None) -> Rotation:
+        """Give every user a hash under the next pepper, and destroy the old ones. Online, and repeatable."""
+        async with self._told("rotate"), self._maintaining() as maintenance:
+            done = await rotate_pepper(maintenance, self._parts.peppers, self._parts.vault, progress=progress)
+            await self._parts.directory.refresh(deadline=_NEVER)
+            return done
+
+    async def reembed(self, *, progress: Callable[[int], None] | None = None) -> Reembedding:
+        """Make every vector anew that another embedder made, or that is kept in the other mode."""
+        async with self._told("reembed"), self._maintaining() as maintenance:
+            return await reembed(
+                maintenance,
+                self._parts.vault,
+                self._parts.embedder,
+                mode=self._parts.mode,
+                emit=self._emit,
+                progress=progress,
+            )
+
+    # -- parts ------------------------------------------------------------------------------------------
+
+    async def _ensured(self, user_id: str) -> UserRecord:
+        """The user's record; made where there is none."""
+        parts = self._parts
+        for attempt in range(_ATTEMPTS):
+            record = await self._record(user_id)
+            if record is None:
+                try:
+                    record = await parts.store.ensure_user(await self._new(user_id), deadline=_NEVER)
+                except (EpochChanged, MissingKey, UserGone):
+                    if attempt == _ATTEMPTS - 1:
+                        raise
+                    await parts.directory.refresh(deadline=_NEVER)
+                    continue
+            check_embedder(record, parts.embedder)
+            return record
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _new(self, user_id: str) -> UserRecord:
+        parts = self._parts
+        return await parts.vault.new_user(
+            tenant=self.tenant,
+            user_id=user_id,
+            user_hash=parts.directory.hash(self.tenant, user_id),
+            pepper_id=parts.directory.pepper_id,
+            key_id=parts.directory.key_id,
+            embedder=parts.embedder.id,
+            vectors=parts.mode,
+        )
+
+    async def _record(self, user_id: str) -> UserRecord | None:
+        store = self._parts.store
+        return await self._look(user_id, lambda user_hash: store.user(user_hash, deadline=_NEVER))
+
+    async def _known(self, user_id: str) -> UserRecord:
+        record = await self._record(user_id)
+        if record is None:
+            raise UserGone("the user was erased meanwhile")
+        return record
+
+    async def _unlocked(self, read: Callable[[], Awaitable[UserRecord]]) -> tuple[UserRecord, Sealer]:
+        """A user's record, and what seals and opens for it."""
+        record = await read()
+        try:
+            return record, await self._parts.vault.sealer(record, deadline=_NEVER)
+        except MissingKey:
+            # wrapped anew after it was read, and the old key is gone: what is there now, this key opens
+            record = await read()
+            return record, await self._parts.vault.sealer(record, deadline=_NEVER)
+
+    async def _look(self, user_id: str, ask: Callable[[str], Awaitable[_Found | None]]) -> _Found | None:
+        return await self._parts.directory.look(self.tenant, user_id, ask, deadline=_NEVER)
+
+    @asynccontextmanager
+    async def _maintaining(self) -> AsyncIterator[Maintenance]:
+        if self._parts.maintenance is None:
+            raise StoreError("this needs the maintaining role: set RERANKD_STORE_MAINTAIN_URL")
+        maintenance = self._parts.maintenance()
+        await maintenance.open()
+        try:
+            yield maintenance
+        finally:
+            await maintenance.close()
+
+    @asynccontextmanager
+    async def _told(self, call: str) -> AsyncIterator[None]:
+        """Tell of a failure that is not the caller's."""
+        try:
+            yield
+        except (StoreError, SealError, BackendError) as error:
+            self._emit(MemoryFailed(call=call, error=type(error).__name__))
+            raise
+
+    def _emit(self, event: Event) -> None:
+        for observer in self._observers:
+            try:
+                observer.on(event)
+            except Exception as error:  # noqa: BLE001 - the observers' boundary: watching must not break
+                _log.warning(
+                    "observer %s failed on %s: %s",
+                    type(observer).__name__,
+                    type(event).__name__,
+                    type(error).__name__,
+                )
+
+
+def _number(value: object, argument: str) -> float | None:
+    """A number of at least 0; None for None and for infinity."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        raise InvalidRequest(argument, f"must be a number of at least 0, got {type(value).__name__}")
+    return None if value == math.inf else float(value)
+
+
+def _remaining(mode: VectorMode | None) -> str:
+    """What an erasure still needs to be final."""
+    key = (
+        "the write-ahead log and backups may still hold the wrapped data key: run `rerankd memory rotate`,"
+        " which destroys the key that opens it"
+    )
+    if mode == "sealed":
+        return key
+    return key + "; plain vectors stay readable there until the log is recycled and the backups are gone"
