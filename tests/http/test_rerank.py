@@ -2,12 +2,17 @@
 
 import asyncio
 import json
+from contextlib import contextmanager
 from typing import Any
 
+import httpx
 import pytest
 
 from rerankd.core.flag import Flag, Mode
+from rerankd.http.access import OpenAccess
+from rerankd.http.app import create_app
 from rerankd.http.policy import HttpPolicy
+from rerankd.testing import fake_reranker
 from tests.http.service import BEST, QUERY, TEXTS, Hanging, service
 from tests.http.test_dialects import PATHS, body_for
 
@@ -258,3 +263,20 @@ async def test_the_best_order_is_that_of_the_library() -> None:
         answer = (await client.post(OWN, json=body_for(OWN))).json()
         ranking = await client.reranker.arerank(QUERY, TEXTS)  # type: ignore[attr-defined]
     assert [each["id"] for each in answer["results"]] == [each.id for each in ranking] == BEST
+
+
+async def test_a_request_is_answered_within_the_trace_that_its_headers_name() -> None:
+    seen: list[str] = []
+
+    @contextmanager
+    def joined(headers: Any) -> Any:
+        seen.append(headers["traceparent"])
+        yield
+        seen.append("left")
+
+    with fake_reranker() as reranker:
+        app = create_app(reranker, policy=HttpPolicy(), access=OpenAccess(), joined=joined)
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            await client.post(OWN, json=body_for(OWN), headers={"traceparent": "00-1-2-01"})
+    assert seen == ["00-1-2-01", "left"]

@@ -34,7 +34,7 @@ from rerankd.http.live import Live
 from rerankd.http.openapi import body_of, describe, responses_of
 from rerankd.http.policy import HttpPolicy
 from rerankd.http.refusal import Refusal, union_body
-from rerankd.http.rerank import Rerank, request_id
+from rerankd.http.rerank import Joined, Rerank, request_id
 from rerankd.http.state import State, release
 from rerankd.metrics import PrometheusObserver
 from rerankd.reranker import Reranker
@@ -81,11 +81,12 @@ def create_app(
     metrics: PrometheusObserver | None = None,
     summary: Summary | None = None,
     live: Live | None = None,
+    joined: Joined | None = None,
 ) -> FastAPI:
     """The application around a reranker, which somebody else starts and closes.
 
     `metrics`, `summary` and `live` are observers of that reranker. `app.state.draining` says that the server
-    is shutting down: not ready, and new requests are refused.
+    is shutting down: not ready, and new requests are refused. `joined`: `rerankd.tracing.joined`, or nothing.
     """
     app = FastAPI(
         title="rerankd",
@@ -94,9 +95,11 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
+        # FastAPI's own would tell of exceptions with their messages
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.draining = False
-    _rerank_routes(app, Rerank(reranker, policy, access))
+    _rerank_routes(app, Rerank(reranker, policy, access, joined=joined))
     _state_routes(app, State(reranker, policy, access, metrics=metrics, summary=summary, live=live))
     app.add_exception_handler(Refusal, _refusal)
     app.add_exception_handler(HTTPException, _http_error)

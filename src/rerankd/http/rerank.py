@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
@@ -22,26 +22,32 @@ from rerankd.http.stream import stream
 from rerankd.models.registry import known_models
 from rerankd.reranker import Reranker
 
-__all__ = ["Rerank", "refused", "request_id"]
+__all__ = ["Joined", "Rerank", "refused", "request_id"]
 
 Pick = Callable[[Mapping[str, Any] | None], Dialect]
 """Which dialect a body is in; None: it could not be read."""
+Joined = Callable[[Mapping[str, str]], AbstractContextManager[None]]
+"""Makes what happens within it part of the trace that a request's headers name."""
 _Value = TypeVar("_Value")
 
 
 class Rerank:
     """Answers rerank requests of any dialect."""
 
-    def __init__(self, reranker: Reranker, policy: HttpPolicy, access: Access) -> None:
+    def __init__(
+        self, reranker: Reranker, policy: HttpPolicy, access: Access, *, joined: Joined | None = None
+    ) -> None:
         self._reranker = reranker
         self._policy = policy
         self._access = access
+        self._joined = joined or (lambda headers: nullcontext())
 
     def route(self, pick: Pick) -> Callable[[Request], Awaitable[Response]]:
         """The handler of a route on which `pick` tells the dialect."""
 
         async def answer(request: Request) -> Response:
-            return await self._answer(request, pick)
+            with self._joined(request.headers):
+                return await self._answer(request, pick)
 
         return answer
 

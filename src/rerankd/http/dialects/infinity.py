@@ -1,12 +1,12 @@
 """Infinity (michaelfeil/infinity)."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
 
 from rerankd.core.answer import Ranking
+from rerankd.engine.clock import utc_now
 from rerankd.http.call import Answered, Call, Foreign, Query, TopN, scores
 from rerankd.http.dialects.errors import Wrapped, wrapped
 from rerankd.http.refusal import Refusal
@@ -80,7 +80,7 @@ class Infinity:
             "model": model,
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
             "id": id,
-            "created": int(datetime.now(UTC).timestamp()),
+            "created": int(utc_now().timestamp()),
         }
 
     def refuse(self, refusal: Refusal, id: str) -> Mapping[str, Any]:
