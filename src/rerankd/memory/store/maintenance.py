@@ -33,10 +33,6 @@ _ROWS = f"""
     FROM memory_users u JOIN memory_chunks c ON c.user_hash = u.user_hash
     WHERE u.subject = %s AND c.id > %s ORDER BY c.id LIMIT {_PAGE}"""
 _OTHERS = "SELECT count(*) FROM memory_chunks WHERE user_hash = %s AND id <> ALL (%s)"
-_PLAIN = f"""
-    UPDATE memory_chunks SET embedding = {sql.VECTOR}, vector_cipher = NULL WHERE user_hash = %s AND id = %s"""
-_SEALED = """
-    UPDATE memory_chunks SET vector_cipher = %b, embedding = NULL WHERE user_hash = %s AND id = %s"""
 _CHANGED = """
     UPDATE memory_users SET embedder = %s, vectors = %s, seals = seals + %s::bigint WHERE user_hash = %s"""
 
@@ -108,12 +104,8 @@ class PostgresMaintenance(Maintenance):
             [(others,)] = await sql.fetch(connection, _OTHERS, (user_hash, list(vectors)))
             if others:
                 return False
-            values = [
-                (vector if isinstance(vector, bytes) else list(vector), user_hash, id)
-                for id, vector in vectors.items()
-            ]
-            async with connection.cursor() as cursor:
-                await cursor.executemany(_PLAIN if mode == "plain" else _SEALED, values)
+            for statement, values in sql.replacements(user_hash, vectors, mode):
+                await connection.execute(statement.encode(), values)
             await connection.execute(_CHANGED, (embedder, mode, seals, user_hash))
             return True
 

@@ -12,6 +12,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import psycopg
@@ -39,8 +40,19 @@ _ROW_MS = 10.0
 _GRACE_S = 0.25
 """The server has the same limit; only where it does not keep it within this time is it told to cancel."""
 _LATE = "the memory's database did not answer by the deadline"
+_NO_CONNECTION = (
+    "no connection to the memory's database: is it running, is its URL right (DATABASE_URL), and does"
+    " RERANKD_STORE_POOL_MAX allow as many as are needed at once?"
+)
 _OPEN_TRANSACTION = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 _LOST = (errors.AdminShutdown, errors.CrashShutdown, errors.IdleInTransactionSessionTimeout)
+
+
+@dataclass(slots=True)
+class _Call:
+    """How far a call has come, for its error."""
+
+    connected: bool = False
 
 
 class Database:
@@ -103,7 +115,8 @@ class Database:
         """
         if deadline is None or math.isinf(deadline.at):
             deadline = self.deadline()
-        task = asyncio.create_task(self._attempts(work, deadline, tenant, reads))
+        call = _Call()
+        task = asyncio.create_task(self._attempts(call, work, deadline, tenant, reads))
         try:
             await asyncio.wait({task}, timeout=max(0.0, deadline.remaining(self._clock.now())))
         except asyncio.CancelledError:
@@ -111,7 +124,7 @@ class Database:
             raise
         if not task.done():
             self._abandon(task, _GRACE_S)
-            raise StoreError(_LATE)
+            raise StoreError(_LATE if call.connected else _NO_CONNECTION)
         return task.result()
 
     @asynccontextmanager
@@ -141,12 +154,18 @@ class Database:
     # -- inside -------------------------------------------------------------------------------------------
 
     async def _attempts(
-        self, work: Callable[[Connection], Awaitable[T]], deadline: Deadline, tenant: str | None, reads: bool
+        self,
+        call: "_Call",
+        work: Callable[[Connection], Awaitable[T]],
+        deadline: Deadline,
+        tenant: str | None,
+        reads: bool,
     ) -> T:
         # after a restart of the database every pooled connection may be a dead one
         for _ in range(self._policy.pool_max + 1):
             with _said():
                 connection = await self._pool.getconn(max(0.001, deadline.remaining(self._clock.now())))
+            call.connected = True
             begun = False
             try:
                 left = deadline.remaining(self._clock.now())
@@ -212,10 +231,7 @@ def refused(error: psycopg.Error) -> RerankdError:
     if isinstance(error, errors.QueryCanceled):
         return StoreError(_LATE)
     if isinstance(error, PoolTimeout):
-        return StoreError(
-            "no connection to the memory's database: is it running, is its URL right (DATABASE_URL), and"
-            " does RERANKD_STORE_POOL_MAX allow as many as are needed at once?"
-        )
+        return StoreError(_NO_CONNECTION)
     if isinstance(error, PoolClosed):
         return StoreError("the store is closed, or not open yet")
     if isinstance(error, errors.InsufficientPrivilege | errors.UndefinedTable | errors.UndefinedColumn):

@@ -99,9 +99,8 @@ class PostgresStore(Store):
                 raise SealError(
                     "this user's key would seal more than 2^31 records: export the user, erase it, add it again"
                 )
-            values = [sql.row_values(user_hash, subject, row) for row in rows]
-            async with connection.cursor() as cursor:
-                await cursor.executemany(sql.ADD_ROW, values)
+            for statement, values in sql.additions(user_hash, subject, rows):
+                await connection.execute(statement.encode(), values)
 
         await self._as(user_hash, work, deadline)
 

@@ -1,14 +1,13 @@
 """The statements of the store, and what they take and give."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from rerankd.memory.store.pool import Connection
-from rerankd.memory.types import Filter, NewRow, StoredRow, UserRecord
+from rerankd.memory.types import Filter, NewRow, StoredRow, UserRecord, VectorMode
 
 __all__ = [
-    "ADD_ROW",
     "ADD_USER",
     "BEGIN_EPOCH",
     "COUNT",
@@ -23,9 +22,10 @@ __all__ = [
     "USER",
     "USER_COLUMNS",
     "VECTOR",
+    "additions",
     "fetch",
     "nearest",
-    "row_values",
+    "replacements",
     "sealed",
     "stored",
     "user",
@@ -50,10 +50,13 @@ COUNT_SEALS = """
     WHERE user_hash = %s AND subject = %s AND seals + %s::bigint < 2147483648"""
 ERASE_USER = "DELETE FROM memory_users WHERE user_hash = %s"
 
-ADD_ROW = f"""
+_ADD_ROWS = """
     INSERT INTO memory_chunks
         (user_hash, subject, id, text_cipher, meta_cipher, labels, created_at, embedding, vector_cipher)
-    VALUES (%s, %s, %s, %b, %b, %b, %s, {VECTOR}, %b)"""
+    VALUES """
+_ADDED = f"(%s, %s, %s, %b, %b, %b, %s, {VECTOR}, %b)"
+_BATCH = 200
+"""Rows in one statement; a statement takes 65,535 values."""
 ROWS = f"SELECT {_ROW_COLUMNS} FROM memory_chunks WHERE user_hash = %s AND id = ANY (%s)"
 DELETE_ROWS = "DELETE FROM memory_chunks WHERE user_hash = %s AND id = ANY (%s)"
 ERASE_ROWS = "DELETE FROM memory_chunks WHERE user_hash = %s"
@@ -118,18 +121,36 @@ def user_values(record: UserRecord) -> tuple[Any, ...]:
     )
 
 
-def row_values(user_hash: str, subject: UUID, row: NewRow) -> tuple[Any, ...]:
-    return (
-        user_hash,
-        subject,
-        row.id,
-        row.text_cipher,
-        row.meta_cipher,
-        list(row.labels),
-        row.created_at,
-        None if row.vector is None else list(row.vector),
-        row.vector_cipher,
-    )
+def additions(user_hash: str, subject: UUID, rows: Sequence[NewRow]) -> Iterator[tuple[str, list[Any]]]:
+    """Statements that add the rows, and their values. Not a pipeline, which an error leaves beyond repair."""
+    for start in range(0, len(rows), _BATCH):
+        batch = rows[start : start + _BATCH]
+        values: list[Any] = []
+        for row in batch:
+            vector = None if row.vector is None else list(row.vector)
+            values += (user_hash, subject, row.id, row.text_cipher, row.meta_cipher)
+            values += (list(row.labels), row.created_at, vector, row.vector_cipher)
+        yield _ADD_ROWS + ", ".join([_ADDED] * len(batch)), values
+
+
+def replacements(
+    user_hash: str, vectors: Mapping[UUID, Sequence[float]] | Mapping[UUID, bytes], mode: VectorMode
+) -> Iterator[tuple[str, list[Any]]]:
+    """Statements that replace the vectors of rows and empty the other kind of column, and their values."""
+    column, other = ("embedding", "vector_cipher") if mode == "plain" else ("vector_cipher", "embedding")
+    value = VECTOR if mode == "plain" else "%b::bytea"
+    items = list(vectors.items())
+    for start in range(0, len(items), _BATCH):
+        batch = items[start : start + _BATCH]
+        values: list[Any] = []
+        for id, vector in batch:
+            values += (id, vector if isinstance(vector, bytes) else list(vector))
+        yield (
+            f"UPDATE memory_chunks AS c SET {column} = n.value, {other} = NULL"
+            f" FROM (VALUES {', '.join([f'(%s::uuid, {value})'] * len(batch))}) AS n (id, value)"
+            " WHERE c.user_hash = %s AND c.id = n.id",
+            [*values, user_hash],
+        )
 
 
 def user(values: Sequence[Any]) -> UserRecord:

@@ -1,0 +1,190 @@
+"""Whoever waits for the database gets an answer or an error in time, whatever becomes of it."""
+
+import asyncio
+import tempfile
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+import pytest
+
+from rerankd.core.deadline import Deadline
+from rerankd.engine.clock import SystemClock
+from rerankd.errors import StoreError
+from rerankd.memory.policy import StorePolicy
+from rerankd.memory.store.pool import Database, refused
+from rerankd.memory.store.postgres import PostgresStore
+from rerankd.memory.types import Filter
+from tests.memory.database import Server, run_server
+from tests.memory.store.make import NEVER, add_user, new_rows, unit
+
+
+def soon(ms: float = 50.0) -> Deadline:
+    return Deadline.after(SystemClock().now(), ms)
+
+
+async def test_a_database_that_is_not_there_is_an_error_in_time() -> None:
+    """Nobody listens; the message names what to look at, and not the password."""
+    store = PostgresStore(
+        "postgresql://app:s3cret@127.0.0.1:1/none",
+        StorePolicy(connect_timeout_ms=50, statement_timeout_ms=50),
+    )
+    with pytest.raises(StoreError, match="is it running, is its URL right") as refused_:
+        await store.open()
+    assert "s3cret" not in str(refused_.value)
+
+
+async def test_a_database_that_takes_a_connection_and_says_nothing_is_an_error_in_time() -> None:
+    def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+
+    writers: list[asyncio.StreamWriter] = []
+    with tempfile.TemporaryDirectory() as folder:
+        listening = await asyncio.start_unix_server(silent, str(Path(folder) / ".s.PGSQL.5432"))
+        policy = StorePolicy(connect_timeout_ms=50, statement_timeout_ms=50)
+        store = PostgresStore(f"postgresql://app@/none?host={quote(folder, safe='')}", policy)
+        with pytest.raises(StoreError):
+            await store.open()
+        listening.close()
+        for writer in writers:
+            writer.close()
+
+
+async def test_a_url_that_cannot_be_read_is_not_repeated() -> None:
+    with pytest.raises(StoreError, match="cannot be read") as refused_:
+        PostgresStore("postgresql://app:s3cret@[")
+    assert "s3cret" not in str(refused_.value)
+
+
+async def test_a_statement_that_waits_ends_at_the_deadline_and_costs_no_connection(server: Server) -> None:
+    """Somebody holds a lock on the table; once it is gone, the only connection serves again."""
+    store = PostgresStore(server.urls.app, StorePolicy(pool_max=1))
+    await store.open()
+    user = await add_user(store)
+    pid = await backend(store._database)
+    with psycopg.connect(server.urls.owner) as owner:
+        owner.execute("LOCK TABLE memory_chunks IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(StoreError, match="by the deadline"):
+            await store.nearest(user.user_hash, unit(1), 24, Filter(), deadline=soon())
+        with pytest.raises(StoreError, match="by the deadline"):
+            await store.insert(user.user_hash, user.subject, new_rows(1), seals=2, deadline=soon())
+    assert await store.count(user.user_hash, deadline=NEVER) == 0
+    assert await backend(store._database) == pid
+    await store.close()
+
+
+async def test_where_no_deadline_is_given_the_statement_timeout_holds(server: Server) -> None:
+    store = PostgresStore(server.urls.app, StorePolicy(pool_max=1, statement_timeout_ms=50))
+    await store.open()
+    user = await add_user(store)
+    with psycopg.connect(server.urls.owner) as owner:
+        owner.execute("LOCK TABLE memory_chunks IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(StoreError, match="by the deadline"):
+            await store.count(user.user_hash, deadline=NEVER)
+    await store.close()
+
+
+async def test_whoever_waits_for_a_connection_waits_no_longer_than_the_deadline(server: Server) -> None:
+    store = PostgresStore(server.urls.app, StorePolicy(pool_max=1))
+    await store.open()
+    user = await add_user(store)
+    async with store._database.plain():
+        with pytest.raises(StoreError):
+            await store.count(user.user_hash, deadline=soon())
+    assert await store.count(user.user_hash, deadline=NEVER) == 0
+    await store.close()
+
+
+async def test_a_caller_that_is_cancelled_goes_on_at_once_and_the_query_ends(server: Server) -> None:
+    store = PostgresStore(server.urls.app, StorePolicy(pool_max=1))
+    await store.open()
+    user = await add_user(store)
+    with psycopg.connect(server.superuser(), autocommit=True) as admin:
+        with psycopg.connect(server.urls.owner) as owner:
+            owner.execute("LOCK TABLE memory_chunks IN ACCESS EXCLUSIVE MODE")
+            call = asyncio.ensure_future(store.count(user.user_hash, deadline=NEVER))
+            await until(admin, "wait_event_type = 'Lock'")
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            await until(admin, "state = 'idle'")
+        assert await store.count(user.user_hash, deadline=NEVER) == 0
+    await store.close()
+
+
+async def test_reads_survive_a_restart_and_writes_are_never_done_twice() -> None:
+    """Every pooled connection is dead then. What was only begun is tried again on another one."""
+    with run_server(options={}) as running:
+        store = PostgresStore(running.urls.app, StorePolicy(pool_min=3, pool_max=3))
+        await store.open()
+        user = await add_user(store)
+        await store.insert(user.user_hash, user.subject, new_rows(5), seals=10, deadline=NEVER)
+        for immediate in (False, True):
+            await asyncio.to_thread(running.embedded.restart, immediate=immediate)
+            found = await store.nearest(user.user_hash, unit(1), 24, Filter(), deadline=NEVER)
+            assert len(found.rows) == 5
+            await asyncio.to_thread(running.embedded.restart, immediate=immediate)
+            await store.insert(user.user_hash, user.subject, [], seals=10, deadline=NEVER)
+        kept = await store.user(user.user_hash, deadline=NEVER)
+        assert kept is not None
+        assert kept.seals == 30
+        await store.close()
+
+
+async def test_a_write_whose_connection_breaks_is_an_error_and_not_tried_again(server: Server) -> None:
+    """It may have been done: only the caller knows what to do about that."""
+    store = PostgresStore(server.urls.app, StorePolicy(pool_max=2))
+    await store.open()
+    user = await add_user(store)
+    with (
+        psycopg.connect(server.superuser(), autocommit=True) as admin,
+        psycopg.connect(server.urls.owner) as owner,
+    ):
+        owner.execute("LOCK TABLE memory_chunks IN ACCESS EXCLUSIVE MODE")
+        call = asyncio.ensure_future(
+            store.insert(user.user_hash, user.subject, new_rows(1), seals=2, deadline=NEVER)
+        )
+        await until(admin, "wait_event_type = 'Lock'")
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'rerankd' AND wait_event_type = 'Lock'"
+        )
+        with pytest.raises(StoreError, match="was lost"):
+            await call
+    assert await store.count(user.user_hash, deadline=NEVER) == 0
+    await store.close()
+
+
+async def test_closing_ends_what_is_going_on(server: Server) -> None:
+    store = PostgresStore(server.urls.app, StorePolicy(pool_max=1))
+    await store.open()
+    user = await add_user(store)
+    with psycopg.connect(server.urls.owner) as owner:
+        owner.execute("LOCK TABLE memory_chunks IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(StoreError):
+            await store.count(user.user_hash, deadline=soon(5))
+        await store.close()
+    assert not store._database._abandoned
+
+
+def test_an_error_of_the_database_is_told_without_the_values_it_repeats(server: Server) -> None:
+    with psycopg.connect(server.urls.owner, autocommit=True) as owner:
+        with pytest.raises(psycopg.Error) as seen:
+            owner.execute("SELECT 'secret text'::uuid")
+        assert "secret text" in str(seen.value)
+        told = refused(seen.value)
+    assert isinstance(told, StoreError)
+    assert "secret text" not in str(told)
+    assert "InvalidTextRepresentation" in str(told)
+
+
+async def backend(database: Database) -> object:
+    async with database.plain() as connection:
+        return connection.info.backend_pid
+
+
+async def until(connection: "psycopg.Connection[tuple[object, ...]]", condition: str) -> None:
+    """Until a connection of the store is in this state, which the database tells."""
+    query = f"SELECT 1 FROM pg_stat_activity WHERE application_name = 'rerankd' AND {condition}"
+    while connection.execute(query.encode()).fetchone() is None:
+        await asyncio.sleep(0)
