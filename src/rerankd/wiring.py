@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rerankd.core.ports import Model, Observer
 from rerankd.engine.clock import SystemClock
@@ -18,7 +18,12 @@ from rerankd.reranker import Reranker
 from rerankd.settings import Settings, warn_unknown
 from rerankd.takeover import TakeoverScorer
 
-__all__ = ["build", "load_model", "open_reranker"]
+if TYPE_CHECKING:
+    from rerankd.memory.epochs import Epochs
+    from rerankd.memory.memory import Memory
+    from rerankd.memory.types import EpochKind, VectorMode
+
+__all__ = ["build", "build_memory", "load_model", "open_memory", "open_reranker"]
 
 _log = logging.getLogger(__name__)
 
@@ -210,3 +215,86 @@ def build(
         if bind is not None:
             bind(reranker.status)
     return reranker
+
+
+def open_memory(
+    tenant: str | None = None,
+    vectors: "VectorMode | None" = None,
+    *,
+    settings: Settings | None = None,
+    reranker: Reranker | None = None,
+    observers: Sequence[Observer] = (),
+) -> "Memory":
+    """A memory from the environment's settings; see `rerankd.memory.open`."""
+    if settings is None:
+        settings = Settings.load()
+        warn_unknown(settings)
+    if tenant is not None:
+        settings = replace(settings, store=replace(settings.store, tenant=tenant))
+    if vectors is not None:
+        settings = replace(settings, store=replace(settings.store, vectors=vectors))
+    return build_memory(settings, reranker, observers=observers)
+
+
+def build_memory(
+    settings: Settings, reranker: Reranker | None = None, *, observers: Sequence[Observer] = ()
+) -> "Memory":
+    """The memory that the settings describe. Nothing is started or loaded before its context is entered.
+
+    `reranker`: one that is in use already, and that the memory neither enters nor leaves; None: one of its
+    own. Raises `ConfigError` for keys that are none, and `BackendError` when the `memory` extra is missing.
+    """
+    try:
+        from rerankd.memory.embedder import PooledEmbedder
+        from rerankd.memory.keys import LocalKeys
+        from rerankd.memory.memory import Memory
+        from rerankd.memory.pepper import Peppers
+        from rerankd.memory.store.embedded import EmbeddedPostgres
+        from rerankd.memory.store.maintenance import PostgresMaintenance
+        from rerankd.memory.store.postgres import PostgresStore
+    except ImportError as error:
+        raise BackendError(
+            f"the memory needs more: pip install 'rerankd[memory,embedded]' ({error})"
+        ) from error
+    store, policy, clock = settings.store, settings.memory, SystemClock()
+    owned = reranker is None
+    if reranker is None:
+        reranker = build(settings, observers=observers)
+    server = None if store.url else EmbeddedPostgres(settings.data_dir)
+    app = store.url or (server.urls().app if server else "")
+    maintain = store.maintain_url or (server.urls().maintain if server else None)
+
+    def load() -> Any:
+        # heavy imports belong to a thread of the embedder's
+        from rerankd.memory.onnx_encoder import OnnxEncoder
+
+        return OnnxEncoder.load(policy.embedder)
+
+    return Memory(
+        server=server,
+        store=PostgresStore(app, store, clock=clock),
+        maintenance=None if maintain is None else lambda: PostgresMaintenance(maintain, store, clock=clock),
+        keys=LocalKeys(_epochs(settings, "key")),
+        peppers=Peppers(_epochs(settings, "pepper")),
+        embedder=PooledEmbedder(load, clock=clock, workers=policy.embed_workers, queue=policy.embed_queue),
+        reranker=reranker,
+        owns_reranker=owned,
+        tenant=store.tenant,
+        vectors=store.vectors,
+        policy=policy,
+        observers=(LogObserver(clock), *observers),
+    )
+
+
+def _epochs(settings: Settings, kind: "EpochKind") -> "Epochs":
+    from rerankd.memory.epochs import FileEpochs, GivenEpochs
+
+    policy = settings.memory
+    given = policy.keys if kind == "key" else policy.peppers
+    if given is not None:
+        return GivenEpochs(kind, given, setting=f"RERANKD_MEMORY_{kind.upper()}S")
+    folder = policy.key_dir
+    if folder is None:
+        # apart, as rotating the keys of one database destroys what another may still need
+        folder = settings.data_dir / "keys" / ("database" if settings.store.url else "embedded")
+    return FileEpochs(kind, folder)

@@ -85,7 +85,7 @@ class MemoryPolicy:
     peppers: Secret | None = None
     """Peppers of the user hash, written like `keys`; empty: files in `key_dir`, generated at first use."""
     key_dir: Path | None = None
-    """Where generated keys are kept; empty: `keys` in the data folder."""
+    """Where generated keys are kept, of one database; empty: under `keys` in the data folder."""
 
     def __post_init__(self) -> None:
         check_range(self, "top_k_ann", 1, 1_000)
