@@ -11,7 +11,7 @@ from tests.memory.database import Server
 
 
 @pytest.fixture
-async def store(server: Server) -> AsyncIterator[PostgresStore]:
+async def postgres_store(server: Server) -> AsyncIterator[PostgresStore]:
     opened = PostgresStore(server.urls.app, StorePolicy(pool_max=4))
     await opened.open()
     yield opened
@@ -19,7 +19,12 @@ async def store(server: Server) -> AsyncIterator[PostgresStore]:
 
 
 @pytest.fixture
-async def maintenance(server: Server) -> AsyncIterator[PostgresMaintenance]:
+def store(postgres_store: PostgresStore) -> PostgresStore:
+    return postgres_store
+
+
+@pytest.fixture
+async def postgres_maintenance(server: Server) -> AsyncIterator[PostgresMaintenance]:
     opened = PostgresMaintenance(server.urls.maintain, StorePolicy(pool_max=2))
     await opened.open()
     yield opened
