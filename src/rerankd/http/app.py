@@ -32,6 +32,7 @@ from rerankd.http.dialects.vllm import Vllm
 from rerankd.http.dialects.voyage import Voyage
 from rerankd.http.live import Live
 from rerankd.http.openapi import body_of, describe, responses_of
+from rerankd.http.page import add_page
 from rerankd.http.policy import HttpPolicy
 from rerankd.http.refusal import Refusal, union_body
 from rerankd.http.rerank import Joined, Rerank, request_id
@@ -101,6 +102,7 @@ def create_app(
     app.state.draining = False
     _rerank_routes(app, Rerank(reranker, policy, access, joined=joined))
     _state_routes(app, State(reranker, policy, access, metrics=metrics, summary=summary, live=live))
+    add_page(app)
     app.add_exception_handler(Refusal, _refusal)
     app.add_exception_handler(HTTPException, _http_error)
     requests: set[type[BaseModel]] = {each.Request for each in (*DIALECTS.values(), _UNION)}
