@@ -1,16 +1,17 @@
-"""Reads what the commands are given: candidates, and requests for `bench`. Wrong lines are named by number."""
+"""Reads what the commands are given: candidates, memories, requests for `bench`. Names wrong lines by number."""
 
 import json
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from rerankd.core.types import Candidate, CandidateId, Text
 from rerankd.errors import InvalidRequest, RerankdError
 
-__all__ = ["Request", "read_candidates", "read_requests"]
+__all__ = ["NewMemory", "Request", "read_candidates", "read_memories", "read_requests"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +69,58 @@ def read_requests(path: Path) -> list[Request]:
     if not found:
         raise InvalidRequest(_name(path), "holds no request")
     return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMemory:
+    """A text to remember."""
+
+    text: Text
+    metadata: Mapping[str, Any] | None
+    created_at: datetime | None
+
+
+def read_memories(path: Path) -> list[NewMemory]:
+    """One text a line; or one JSON object a line with `text` and, where they are known, `metadata` (an object) and
+    `created_at` (ISO 8601 with a time zone).
+
+    Raises `InvalidRequest` naming the line, never quoting it.
+    """
+    found: list[NewMemory] = []
+    as_json: bool | None = None
+    for number, line in _lines(path):
+        if as_json is None:
+            as_json = line.lstrip().startswith("{")
+        where = f"{_name(path)} line {number}"
+        if not as_json:
+            found.append(NewMemory(text=Text(line), metadata=None, created_at=None))
+            continue
+        row = _object(line, where)
+        metadata = row.get("metadata")
+        if metadata is not None and not isinstance(metadata, Mapping):
+            raise InvalidRequest(where, "metadata must be a JSON object")
+        found.append(
+            NewMemory(
+                text=Text(_text(row, where)),
+                metadata=metadata,
+                created_at=_moment(row.get("created_at"), where),
+            )
+        )
+    if not found:
+        raise InvalidRequest(_name(path), "holds no text")
+    return found
+
+
+def _moment(value: object, where: str) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        moment = None
+    if moment is None or moment.utcoffset() is None:
+        raise InvalidRequest(where, "created_at must be ISO 8601 with a time zone, as 2026-05-01T12:00:00Z")
+    return moment
 
 
 def _candidate(position: int, row: Mapping[str, Any], number: int, path: Path) -> Candidate:

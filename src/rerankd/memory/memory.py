@@ -17,6 +17,7 @@ from rerankd.core.events import Event, MemoryFailed, RecordsRejected
 from rerankd.core.ports import Observer
 from rerankd.engine.clock import utc_now
 from rerankd.errors import BackendError, InvalidRequest, SealError, StoreError
+from rerankd.memory.census import Check, count_users
 from rerankd.memory.directory import Directory
 from rerankd.memory.embedder import Embedder
 from rerankd.memory.epochs import MissingKey
@@ -37,7 +38,7 @@ from rerankd.memory.rotation import Reembedding, Rotation, reembed, rotate_keys,
 from rerankd.memory.sealing import Sealer, TamperedError
 from rerankd.memory.store.port import EpochChanged, Maintenance, Store, UserGone
 from rerankd.memory.types import Erasure, ExportedMemory, Recall, UserRecord, VectorMode
-from rerankd.memory.vault import Vault, open_row, seal_row
+from rerankd.memory.vault import Vault, open_row, prepare, seal_row
 from rerankd.reranker import UNSET, Reranker, Unset
 
 __all__ = ["Memory", "Server"]
@@ -151,6 +152,7 @@ class Memory:
         parts = self._parts
         async with AsyncExitStack() as exits:
             exits.push_async_callback(asyncio.to_thread, parts.threads.shutdown)
+            await asyncio.to_thread(prepare)
             if parts.server is not None:
                 exits.push_async_callback(asyncio.to_thread, parts.server.stop)
                 await asyncio.to_thread(parts.server.start)
@@ -387,6 +389,44 @@ class Memory:
                 mode=self._parts.mode,
                 emit=self._emit,
                 progress=progress,
+            )
+
+    async def check(self) -> Check:
+        """What is in force here, and, with the maintaining role, what is in the database and to be done."""
+        parts = self._parts
+        async with self._told("check"):
+            await parts.directory.refresh(deadline=_NEVER)
+            census, remarks = None, []
+            if parts.maintenance is not None:
+                async with self._maintaining() as maintenance:
+                    census = await count_users(maintenance)
+                for kind, counts, current in (
+                    ("key", census.keys, parts.directory.key_id),
+                    ("pepper", census.peppers, parts.directory.pepper_id),
+                ):
+                    behind = census.users - counts.get(current, 0)
+                    if behind:
+                        remarks.append(
+                            f"{behind} users are under an older {kind}: a rotation was interrupted, run it again"
+                        )
+                if census.embedders.keys() - {parts.embedder.id}:
+                    behind = census.users - census.embedders.get(parts.embedder.id, 0)
+                    remarks.append(
+                        f"{behind} users' vectors are of another embedder: run `rerankd memory reembed`"
+                    )
+                if census.vectors.keys() - {parts.mode}:
+                    behind = census.users - census.vectors.get(parts.mode, 0)
+                    remarks.append(
+                        f"{behind} users' vectors are not kept {parts.mode}: run `rerankd memory reembed`"
+                    )
+            return Check(
+                tenant=self.tenant,
+                vectors=parts.mode,
+                embedder=parts.embedder.id,
+                key_id=parts.directory.key_id,
+                pepper_id=parts.directory.pepper_id,
+                census=census,
+                remarks=tuple(remarks),
             )
 
     # -- parts ------------------------------------------------------------------------------------------

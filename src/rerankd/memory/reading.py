@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -72,7 +72,8 @@ def read_drafts(
                 id=uuid4(),
                 text=read_text(text, f"texts{where}", policy),
                 metadata=read_metadata(about[at], own, policy),
-                created_at=read_moment(moments[at], when) or now,
+                # a microsecond apart, so that the order in which they were given is known
+                created_at=read_moment(moments[at], when) or now + timedelta(microseconds=at),
             )
         )
     return drafts

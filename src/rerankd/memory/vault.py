@@ -18,7 +18,7 @@ from rerankd.memory.labels import PURPOSE, labels_of
 from rerankd.memory.sealing import DataKey, Sealer, TamperedError, encode_fields
 from rerankd.memory.types import NewRow, StoredRow, UserRecord, VectorMode
 
-__all__ = ["CHUNKS", "VECTOR", "Draft", "Opened", "Vault", "open_row", "seal_row"]
+__all__ = ["CHUNKS", "VECTOR", "Draft", "Opened", "Vault", "open_row", "prepare", "seal_row"]
 
 CHUNKS, USERS = "memory_chunks", "memory_users"
 TEXT, META, VECTOR = "text_cipher", "meta_cipher", "vector_cipher"
@@ -44,6 +44,17 @@ class Opened:
     created_at: datetime
     score: float | None = None
     """The retrieval score."""
+
+
+def prepare() -> None:
+    """Import what sealing and ranking need: it takes too long for the event loop, at the first question."""
+    import rerankd.memory.vectors  # noqa: F401 - for numpy
+
+    row = UUID(int=0)
+    sealer = Sealer(DataKey.new(), row)
+    sealed = sealer.seal(b"", table=CHUNKS, column=TEXT, row=row)
+    sealer.open(sealed, table=CHUNKS, column=TEXT, row=row)
+    sealer.derive(PURPOSE)
 
 
 def seal_row(sealer: Sealer, draft: Draft, vector: Any, mode: VectorMode) -> NewRow:
