@@ -60,24 +60,28 @@ class Pooler:
         self._parameters = b""
         self._startup = b""
         self._attached: dict[bytes, _Server | None] = {}
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._clients: set[asyncio.Task[None]] = set()
         self.handed_over = 0
         """How often a server connection went from one client to another."""
         self._last: dict[_Server, bytes] = {}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         key = os.urandom(8)
-        self._writers.add(writer)
-        with suppress(asyncio.IncompleteReadError, ConnectionError):
+        task = asyncio.current_task()
+        assert task is not None
+        self._clients.add(task)
+        with suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             if await self._greet(reader, writer, key):
                 await self._pump(reader, writer, key)
+        self._clients.discard(task)
         self._attached.pop(key, None)
-        self._writers.discard(writer)
         writer.close()
 
     async def close(self) -> None:
-        for writer in list(self._writers):
-            writer.close()
+        clients = list(self._clients)
+        for task in clients:
+            task.cancel()
+        await asyncio.gather(*clients, return_exceptions=True)
         for server in list(self._last):
             server.writer.close()
 

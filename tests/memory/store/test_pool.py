@@ -120,10 +120,10 @@ async def test_reads_survive_a_restart_and_writes_are_never_done_twice() -> None
         user = await add_user(store)
         await store.insert(user.user_hash, user.subject, new_rows(5), seals=10, deadline=NEVER)
         for immediate in (False, True):
-            await asyncio.to_thread(running.embedded.restart, immediate=immediate)
+            await asyncio.to_thread(restart, running, immediate)
             found = await store.nearest(user.user_hash, unit(1), 24, Filter(), deadline=NEVER)
             assert len(found.rows) == 5
-            await asyncio.to_thread(running.embedded.restart, immediate=immediate)
+            await asyncio.to_thread(restart, running, immediate)
             await store.insert(user.user_hash, user.subject, [], seals=10, deadline=NEVER)
         kept = await store.user(user.user_hash, deadline=NEVER)
         assert kept is not None
@@ -176,6 +176,11 @@ def test_an_error_of_the_database_is_told_without_the_values_it_repeats(server: 
     assert isinstance(told, StoreError)
     assert "secret text" not in str(told)
     assert "InvalidTextRepresentation" in str(told)
+
+
+def restart(server: Server, immediate: bool) -> None:
+    server.embedded.halt(immediate=immediate)
+    server.embedded.resume()
 
 
 async def backend(database: Database) -> object:

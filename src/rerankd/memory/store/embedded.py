@@ -123,10 +123,13 @@ class EmbeddedPostgres:
             with self._starting():
                 self._leave()
 
-    def restart(self, *, immediate: bool = False) -> None:
-        """Stop the server and start it again; `immediate`: as if it had crashed. For tests of what then is."""
+    def halt(self, *, immediate: bool = False) -> None:
+        """Stop the server whoever uses it; `immediate`: as if it had crashed. For tests of what then happens."""
         mode = "immediate" if immediate else "fast"
         self._run("pg_ctl", "-D", self.data, "-m", mode, "-w", "-t", _START_S, "stop")
+
+    def resume(self) -> None:
+        """Start it again after `halt`."""
         self._launch()
 
     def urls(self) -> Urls:
@@ -143,7 +146,7 @@ class EmbeddedPostgres:
             pass  # others go on using it
         else:
             if self._running():
-                self._run("pg_ctl", "-D", self.data, "-m", "fast", "-w", "-t", _START_S, "stop")
+                self.halt()
         finally:
             self._using.close()
             self._using = None

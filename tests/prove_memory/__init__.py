@@ -1,0 +1,1 @@
+"""The figures that the memory promises, measured on a real PostgreSQL."""
