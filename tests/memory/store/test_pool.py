@@ -193,3 +193,19 @@ async def until(connection: "psycopg.Connection[tuple[object, ...]]", condition:
     query = f"SELECT 1 FROM pg_stat_activity WHERE application_name = 'rerankd' AND {condition}"
     while connection.execute(query.encode()).fetchone() is None:
         await asyncio.sleep(0)
+
+
+async def test_a_time_out_that_was_meant_for_the_last_one_does_not_fail_the_next(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL cancels the first statement of a transaction when the last one's time-out strikes late."""
+    store = PostgresStore(server.urls.app, StorePolicy(pool_max=1))
+    await store.open()
+    user = await add_user(store)
+    begin, strikes = Database._begin, [b"SET statement_timeout = 1; SELECT pg_sleep(1)"]
+    monkeypatch.setattr(
+        Database, "_begin", lambda *arguments: strikes.pop() if strikes else begin(*arguments)
+    )
+    assert await store.count(user.user_hash, deadline=NEVER) == 0
+    assert not strikes
+    await store.close()

@@ -32,7 +32,8 @@ __all__ = ["Connection", "Database", "refused"]
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 T = TypeVar("T")
 
-_MOST_MS = 2**31 - 1
+_LEAST_MS, _MOST_MS = 5, 2**31 - 1
+"""Of the server's own limit: the caller's deadline is kept here to the millisecond, whatever the server does."""
 _RECONNECT_S = 2.0
 """How long the pool keeps on trying by itself; afterwards the next call makes it try again. Short, so that it
 never sits out a long pause while the database is there again."""
@@ -178,8 +179,10 @@ class Database:
                 return result
             except psycopg.Error as error:
                 lost = connection.closed or isinstance(error, _LOST)
+                # A time-out that strikes as a transaction ends cancels the next one's first statement.
+                stray = isinstance(error, errors.QueryCanceled) and not begun
                 # what was begun and not only read may have been done: never twice
-                if not lost or (begun and not reads):
+                if not (lost or stray) or (begun and not reads):
                     raise refused(error) from None
             finally:
                 await self._give_back(connection)
@@ -187,7 +190,7 @@ class Database:
 
     def _begin(self, left: float, tenant: str | None, reads: bool) -> bytes:
         """One round trip: no parameters, so both are of a form that cannot be mistaken for SQL."""
-        ms = max(1, math.ceil(min(self._policy.statement_timeout_ms, left * 1000, _MOST_MS)))
+        ms = max(_LEAST_MS, math.ceil(min(self._policy.statement_timeout_ms, left * 1000, _MOST_MS)))
         settings = f"set_config('statement_timeout', '{ms:d}', true)"
         if tenant is not None:
             settings += f", set_config('app.user_hash', '{checked(tenant)}', true)"
