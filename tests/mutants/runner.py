@@ -53,13 +53,17 @@ class Result:
         return f"{self.verdict:8}  {self.mutant.file:18}  {self.mutant.name}  ({self.seconds:.1f} s)"
 
 
-def run(quick: bool, tell: Callable[[Result], None] | None = None) -> list[Result]:
+def run(
+    quick: bool,
+    tell: Callable[[Result], None] | None = None,
+    mutants: Sequence[Mutant] = MUTANTS,
+) -> list[Result]:
     """Every fault, or with `quick` the first one of each file. `tell` hears each result as it comes.
 
     Raises `RuntimeError` when the named tests do not pass without a fault, and `ValueError` when a fault's
     place is not found exactly once.
     """
-    chosen = _first_of_each_file(MUTANTS) if quick else MUTANTS
+    chosen = _first_of_each_file(mutants) if quick else mutants
     for mutant in chosen:
         mutated(mutant, (ROOT / "src" / "rerankd" / mutant.file).read_text("utf-8"))
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:

@@ -200,7 +200,7 @@ def subjects(rows: object) -> set[object]:
 
 
 def measure(quick: bool) -> Iterator[Line]:
-    reads = 2_000 if quick else 100_000
+    reads = 600 if quick else 100_000
     with run_server() as server:
         yield asyncio.run(_role(server))
         yield asyncio.run(_through("directly", server, _direct, reads, session=True))
@@ -252,7 +252,7 @@ async def _through(how: str, server: Server, route: Route, reads: int, *, sessio
             alone = Attacks(users, apart, seed=len(how) + 1, session=session)
             await _attack(attacks, pool, reads)
             # a tenant left behind is met by whoever looks without one: so this is tried when nobody else is there
-            for _ in range(10 if reads < 10_000 else 400):
+            for _ in range(3 if reads < 10_000 else 400):
                 await alone.polluted()
     total = attacks.reads + alone.reads
     leaks = Counter(attacks.leaks + alone.leaks)

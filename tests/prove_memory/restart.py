@@ -58,7 +58,7 @@ async def _measure(server: Server, away: list[tuple[bool, float]], quick: bool) 
         for immediate, seconds in away:
             await asyncio.sleep(0.3)
             accepts = await asyncio.to_thread(_outage, server, immediate, seconds)
-            await asyncio.sleep(2 if quick else 8)
+            await asyncio.sleep(1 if quick else 8)
             # healthy is when nothing fails any more, and not when the first answer is there
             healthy.append(max(0.0, seen.last_error - accepts))
         stop.set()

@@ -168,3 +168,29 @@ def vacuum(server: Server) -> set[str]:
     """Before PostgreSQL 17 only the owner can be allowed to vacuum."""
     [(number,)] = run(server.urls.owner, "SELECT current_setting('server_version_num')::int")
     return {"MAINTAIN"} if int(str(number)) >= 170_000 else set()
+
+
+def test_no_row_can_belong_to_a_tenant_without_the_form_of_one(server: Server) -> None:
+    """Said by the tables themselves, so that not even whoever bypasses the policies can write one."""
+    urls = server.database()
+    admin = server.superuser(database_of(urls.owner))
+    for bad in ("", "x", "A" * 64):
+        for insert in (
+            "INSERT INTO memory_users (user_hash, subject, pepper_id, sealed_user_id, wrapped_key, key_id,"
+            f" embedder, vectors) VALUES ('{bad}', gen_random_uuid(), '', '', '', '', '', 'plain')",
+            "SET session_replication_role = replica; INSERT INTO memory_chunks"  # without the reference
+            " (user_hash, subject, text_cipher, meta_cipher, vector_cipher)"
+            f" VALUES ('{bad}', gen_random_uuid(), '', '', '')",
+        ):
+            with pytest.raises(psycopg.errors.CheckViolation):
+                run(admin, insert)
+
+
+def test_the_application_cannot_change_what_is_in_force(server: Server) -> None:
+    """It has to lock the row, which asks for the right to update; the policy lets no update through."""
+    urls = server.database()
+    run(urls.app, "INSERT INTO memory_epochs (kind, id) VALUES ('key', 'one')")
+    assert run(urls.app, "SELECT id FROM memory_epochs FOR SHARE") == [("one",)]
+    for change in ("UPDATE memory_epochs SET since = now()", "DELETE FROM memory_epochs"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            run(urls.app, change)
