@@ -30,14 +30,38 @@ def test_it_shows_a_table_a_summary_and_what_happens_when_things_go_wrong(run: R
     assert "lost my phone and now I can't get past the six digit code" in done.out
     assert "answers the query: place 10 before" in done.out
     assert re.search(r"This first answer was there \d+\.\d s after the command began", done.out)
-    assert len(re.findall(r" (?:reranked|partial|skipped) +\d+/24 +\d+$", done.out, re.MULTILINE)) == 16
+    before, memory = done.out.split("A private memory")
+    answered = re.compile(r" (?:reranked|partial|skipped) +\d+/24 +\d+$", re.MULTILINE)
+    assert len(answered.findall(before)) == 16
     assert "nDCG@10 0.39 before, " in done.out
     assert "skipped/disabled" in done.out
     slow = done.out[done.out.index("Model made slow") :]
     assert "skipped/deadline" in slow
     assert "skipped/circuit_open" in slow
     assert re.search(r"\d s after it was fast again\n  reranked", slow)
+    assert re.search(
+        r"^176 turns of 4 people over 8 months, embedded, sealed and stored in", memory, re.MULTILINE
+    )
+    assert len(answered.findall(memory)) == 10
+    assert memory.count(": 0 of jonas's memories\n") == 3
+    assert "a jonas of another tenant: 0 memories" in memory
+    assert "with no user set: 0\n" in memory
+    assert re.search(r"10 of 10 questions:\s+the same\s+memories\s+in\s+the\s+same\s+order", memory)
     assert "\x1b" not in done.out + done.err
+
+
+@pytest.mark.threads
+@pytest.mark.usefixtures("fake_model")
+def test_what_the_memory_lacks_is_said_and_nothing_else_fails(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(*_: object, **__: object) -> None:
+        raise BackendError("the memory needs more: pip install it")
+
+    monkeypatch.setattr(rerankd.wiring, "build_memory", lacking)
+    done = run("demo", "--budget-ms", 80)
+    assert done.status == 0
+    assert "Left out: the memory needs more: pip install it" in done.out
 
 
 @pytest.mark.usefixtures("fake_model")

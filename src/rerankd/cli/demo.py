@@ -50,6 +50,7 @@ def demo(
     The passages are made up, and the first-stage order is plain BM25. Everything else is as it is in use: the
     model, the budgets, the times. The flag of the settings is left alone; the demo has its own.
     """
+    from rerankd.cli.demo_memory import show_memory
     from rerankd.cli.terminal import output
     from rerankd.flags.policy import FlagPolicy
     from rerankd.sample.questions import questions
@@ -72,9 +73,10 @@ def demo(
         _heading(console, "When it is switched off, or goes wrong")
         _show_off(console, reranker, first, budget)
     _show_slow(console, settings, first, budget)
+    show_memory(console, settings, budget)
     console.print()
     console.print(
-        "Next: rerankd rerank QUERY --candidates FILE, rerankd bench, rerankd doctor, rerankd --help"
+        "Next: rerankd rerank QUERY --candidates FILE, rerankd memory --help, rerankd bench, rerankd doctor"
     )
 
 
