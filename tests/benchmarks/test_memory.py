@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from benchmarks.memory import ask, evaluate, load
+
 from rerankd.evaluation.collection import Collection, read_collection
 from rerankd.memory.testing import fake_memory
 from rerankd.testing import fake_reranker
