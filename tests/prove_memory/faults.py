@@ -111,6 +111,13 @@ _ISOLATION = (
     ),
     _of(
         _POOL,
+        "a call is cancelled while it gives its connection back",
+        "    if call.working:\n        task.cancel()",
+        "    task.cancel()",
+        _STORE + "test_pool.py::test_calls_that_are_cancelled_at_any_moment_cost_no_connection",
+    ),
+    _of(
+        _POOL,
         "the reads of one answer are of different moments",
         '"ISOLATION LEVEL REPEATABLE READ READ ONLY"',
         '"ISOLATION LEVEL READ COMMITTED READ ONLY"',

@@ -2,7 +2,9 @@
 
 import asyncio
 import tempfile
+from collections.abc import Awaitable
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
 import psycopg
@@ -17,6 +19,8 @@ from rerankd.memory.store.postgres import PostgresStore
 from rerankd.memory.types import Filter
 from tests.memory.database import Server, run_server
 from tests.memory.store.make import NEVER, add_user, new_rows, unit
+
+T = TypeVar("T")
 
 
 def soon(ms: float = 50.0) -> Deadline:
@@ -208,4 +212,37 @@ async def test_a_time_out_that_was_meant_for_the_last_one_does_not_fail_the_next
     )
     assert await store.count(user.user_hash, deadline=NEVER) == 0
     assert not strikes
+    await store.close()
+
+
+async def test_calls_that_are_cancelled_at_any_moment_cost_no_connection(server: Server) -> None:
+    """Also while they are given a connection or give it back: else some day the pool is empty."""
+
+    async def slowly(done: Awaitable[T]) -> T:
+        for _ in range(5):
+            await asyncio.sleep(0)
+        result = await done
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return result
+
+    policy = StorePolicy(pool_min=2, pool_max=2, connect_timeout_ms=1_000, statement_timeout_ms=1_000)
+    store = PostgresStore(server.urls.app, policy)
+    await store.open()
+    user = await add_user(store)
+    pool = store._database._pool
+    give, take = pool.getconn, pool.putconn
+    pool.getconn = lambda timeout=None: slowly(give(timeout))  # type: ignore[method-assign]
+    pool.putconn = lambda connection: slowly(take(connection))  # type: ignore[method-assign]
+    for steps in range(60):
+        calls = [asyncio.ensure_future(store.count(user.user_hash, deadline=NEVER)) for _ in range(3)]
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        for call in calls[:2]:
+            call.cancel()
+        assert (await asyncio.gather(*calls, return_exceptions=True))[2] == 0
+    while store._database._abandoned:
+        await asyncio.sleep(0)
+    async with store._database.plain(), store._database.plain():
+        pass  # both connections are there
     await store.close()

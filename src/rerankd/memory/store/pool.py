@@ -51,9 +51,12 @@ _LOST = (errors.AdminShutdown, errors.CrashShutdown, errors.IdleInTransactionSes
 
 @dataclass(slots=True)
 class _Call:
-    """How far a call has come, for its error."""
+    """How far a call has come. It is only cancelled while it works: a cancelled wait for a connection, or a
+    cancelled return of one, would lose the connection, and some day the pool would be empty."""
 
     connected: bool = False
+    working: bool = False
+    abandoned: bool = False
 
 
 class Database:
@@ -62,7 +65,8 @@ class Database:
     def __init__(self, url: str, policy: StorePolicy, clock: Clock | None = None) -> None:
         self._policy = policy
         self._clock = clock or SystemClock()
-        self._abandoned: set[asyncio.Task[Any]] = set()
+        self._abandoned: dict[asyncio.Task[Any], _Call] = {}
+        self._returning: set[asyncio.Task[None]] = set()
         try:
             conninfo_to_dict(url)
         except psycopg.ProgrammingError:  # its message repeats the URL, and with it the password
@@ -91,8 +95,8 @@ class Database:
             raise StoreError("the store is closed") from None
 
     async def close(self) -> None:
-        for task in self._abandoned:
-            task.cancel()
+        for task, call in self._abandoned.items():
+            _cancel(task, call)
         if self._abandoned:
             await asyncio.wait(set(self._abandoned), timeout=self._policy.connect_timeout_ms / 1000)
         await self._pool.close()
@@ -121,10 +125,10 @@ class Database:
         try:
             await asyncio.wait({task}, timeout=max(0.0, deadline.remaining(self._clock.now())))
         except asyncio.CancelledError:
-            self._abandon(task, 0.0)
+            self._abandon(task, call, 0.0)
             raise
         if not task.done():
-            self._abandon(task, _GRACE_S)
+            self._abandon(task, call, _GRACE_S)
             raise StoreError(_LATE if call.connected else _NO_CONNECTION)
         return task.result()
 
@@ -140,7 +144,7 @@ class Database:
                 yield connection
                 await connection.execute("COMMIT")
             finally:
-                await self._give_back(connection)
+                await self._give_back_whatever_comes(connection)
 
     @asynccontextmanager
     async def plain(self) -> AsyncIterator[Connection]:
@@ -150,7 +154,7 @@ class Database:
             try:
                 yield connection
             finally:
-                await self._give_back(connection)
+                await self._give_back_whatever_comes(connection)
 
     # -- inside -------------------------------------------------------------------------------------------
 
@@ -169,6 +173,9 @@ class Database:
             call.connected = True
             begun = False
             try:
+                if call.abandoned:
+                    raise StoreError(_LATE)
+                call.working = True
                 left = deadline.remaining(self._clock.now())
                 await connection.execute(self._begin(left, tenant, reads))
                 begun = True
@@ -185,6 +192,7 @@ class Database:
                 if not (lost or stray) or (begun and not reads):
                     raise refused(error) from None
             finally:
+                call.working = False
                 await self._give_back(connection)
         raise StoreError("the memory's database closed every connection; is it being restarted?")
 
@@ -207,16 +215,29 @@ class Database:
         finally:
             await self._pool.putconn(connection)
 
-    def _abandon(self, task: "asyncio.Task[Any]", after_s: float) -> None:
-        self._abandoned.add(task)
-        cancelling = asyncio.get_running_loop().call_later(after_s, task.cancel)
+    async def _give_back_whatever_comes(self, connection: Connection) -> None:
+        """For callers that may be cancelled at this very moment."""
+        task = asyncio.create_task(self._give_back(connection))
+        self._returning.add(task)
+        task.add_done_callback(self._returning.discard)
+        await asyncio.shield(task)
+
+    def _abandon(self, task: "asyncio.Task[Any]", call: _Call, after_s: float) -> None:
+        call.abandoned = True
+        self._abandoned[task] = call
+        cancelling = asyncio.get_running_loop().call_later(after_s, _cancel, task, call)
         task.add_done_callback(self._forget)
         task.add_done_callback(lambda _: cancelling.cancel())
 
     def _forget(self, task: "asyncio.Task[Any]") -> None:
-        self._abandoned.discard(task)
+        self._abandoned.pop(task, None)
         if not task.cancelled():
             task.exception()  # looked at: nobody else will
+
+
+def _cancel(task: "asyncio.Task[Any]", call: _Call) -> None:
+    if call.working:
+        task.cancel()
 
 
 _FORM = frozenset("0123456789abcdef")
