@@ -127,7 +127,7 @@ _ISOLATION = (
         _PREFLIGHT,
         "a superuser may serve",
         "if superuser or bypasses:",
-        "if bypasses:",
+        "if bypasses and not superuser:",
         _STORE + "test_preflight.py::test_a_superuser_is_refused",
     ),
     _of(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 import psycopg
 import pytest
@@ -25,10 +26,10 @@ def maintenance(postgres_maintenance: PostgresMaintenance) -> PostgresMaintenanc
     return postgres_maintenance
 
 
-async def waiting(server: Server, count: int = 1) -> None:
-    """Until so many calls of a store wait for a lock."""
+async def waiting(server: Server, call: "asyncio.Future[Any]", count: int = 1) -> None:
+    """Until so many calls of a store wait for a lock; no longer than this one lasts."""
     async with await psycopg.AsyncConnection.connect(server.superuser(), autocommit=True) as admin:
-        while True:
+        while not call.done():
             found = await admin.execute(
                 "SELECT count(*) FROM pg_stat_activity"
                 " WHERE application_name = 'rerankd' AND wait_event_type = 'Lock'"
@@ -46,9 +47,9 @@ async def test_an_epoch_moves_on_only_when_every_user_begun_under_the_old_one_is
     with psycopg.connect(server.urls.owner) as owner:
         owner.execute("LOCK TABLE memory_users IN ACCESS EXCLUSIVE MODE")
         adding = asyncio.ensure_future(store.ensure_user(new_user(), deadline=NEVER))
-        await waiting(server)  # it has looked at the epoch, and not added the user yet
+        await waiting(server, adding)  # it has looked at the epoch, and not added the user yet
         advancing = asyncio.ensure_future(maintenance.advance("key", old="key-1", new="key-2"))
-        await waiting(server, 2)
+        await waiting(server, advancing, 2)
         assert not advancing.done()
     user = await adding
     assert await advancing
@@ -78,7 +79,7 @@ async def test_what_meets_a_user_who_is_just_moving_finds_nobody_and_not_no_rows
     with psycopg.connect(server.urls.maintain) as moving:
         moving.execute(MOVE, (new, user.subject))
         begun = asyncio.ensure_future(CALLS[call](store, user))
-        await waiting(server)
+        await waiting(server, begun)
     if call == "insert":
         with pytest.raises(UserGone):
             await begun
@@ -103,7 +104,7 @@ async def test_a_memory_that_is_being_added_goes_along_with_its_user(
         moving = asyncio.ensure_future(
             maintenance.set_user_hash(user.subject, old=user.user_hash, new=new, pepper_id="pepper-2")
         )
-        await waiting(server)
+        await waiting(server, moving)
     assert await moving
     assert await store.count(new, deadline=NEVER) == 1
 
@@ -141,7 +142,7 @@ async def test_nothing_is_added_while_vectors_are_replaced(
         adding = asyncio.ensure_future(
             store.insert(user.user_hash, user.subject, [new_row()], seals=2, deadline=NEVER)
         )
-        await waiting(server)
+        await waiting(server, adding)
         assert not adding.done()
     await adding
     vectors = {row.id: unit(row.id) for row in rows}
