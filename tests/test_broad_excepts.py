@@ -27,6 +27,7 @@ ALLOWED = {
     "rerankd/compat.py: rerank": "the drop-in never raises",
     "rerankd/compat.py: maybe_rerank": "nor does it where a host has put a function of its own",
     "rerankd/compat.py: _as_list": "nor for an iterator that raises",
+    "rerankd/compat_memory.py: arerank": "nor does a host's encoder cost the memory more than the order",
     "rerankd/dropin/encoders.py: _get": "whoever waits for a host's encoder hears of its error",
 }
 """`path: function`, and why it may catch everything there."""

@@ -19,11 +19,11 @@ from rerankd.settings import Settings, warn_unknown
 from rerankd.takeover import TakeoverScorer
 
 if TYPE_CHECKING:
-    from rerankd.memory.epochs import Epochs
+    from rerankd.memory.epochs import Epochs, SecretKind
     from rerankd.memory.memory import Memory
-    from rerankd.memory.types import EpochKind, VectorMode
+    from rerankd.memory.types import VectorMode
 
-__all__ = ["build", "build_memory", "load_model", "open_memory", "open_reranker"]
+__all__ = ["build", "build_memory", "epochs_of", "load_model", "open_memory", "open_reranker"]
 
 _log = logging.getLogger(__name__)
 
@@ -217,6 +217,50 @@ def build(
     return reranker
 
 
+def build_service(settings: Settings) -> "Service":
+    """The service that the settings describe. Nothing is started before it runs.
+
+    Raises `ConfigError` where an API key is needed and there is none, and `BackendError` when the `http` extra
+    is missing.
+    """
+    try:
+        from rerankd.http.app import create_app
+        from rerankd.http.keyfile import KeyFile
+        from rerankd.http.live import Live
+        from rerankd.http.server import Server, access_for
+        from rerankd.http.service import Service
+    except ImportError as error:
+        raise BackendError(f"the service needs more: pip install 'rerankd[http]' ({error})") from error
+    from rerankd.metrics import PrometheusObserver
+    from rerankd.summary import Summary
+
+    policy, clock = settings.http, SystemClock()
+    access = access_for(policy, KeyFile(keys_path(settings)), clock)
+    metrics, summary, live = PrometheusObserver(), Summary(batch_size=settings.batch.max_pairs), Live(clock)
+    observers: list[Any] = [metrics, summary, live]
+    joined, at_end = None, []
+    if settings.traces:
+        from rerankd.tracing import TracingObserver, export_spans
+        from rerankd.tracing import joined as joined_traces
+
+        provider = export_spans()
+        observers.append(TracingObserver(provider))
+        joined = joined_traces
+        at_end.append(provider.shutdown)
+    isolated = settings.model.isolated or (policy.isolated and hasattr(os, "fork"))
+    reranker = build(settings, observers=observers, wait=False, isolated=isolated)
+    app = create_app(
+        reranker, policy=policy, access=access, metrics=metrics, summary=summary, live=live, joined=joined
+    )
+    server = Server(app, policy, clock)
+    return Service(reranker, server, clock=clock, metrics=metrics, at_end=tuple(at_end))
+
+
+def keys_path(settings: Settings) -> Path:
+    """Where the hashes of the API keys are."""
+    return settings.http.keys_file or settings.data_dir / "keys.json"
+
+
 def open_memory(
     tenant: str | None = None,
     vectors: "VectorMode | None" = None,
@@ -274,8 +318,8 @@ def build_memory(
         server=server,
         store=PostgresStore(app, store, clock=clock),
         maintenance=None if maintain is None else lambda: PostgresMaintenance(maintain, store, clock=clock),
-        keys=LocalKeys(_epochs(settings, "key")),
-        peppers=Peppers(_epochs(settings, "pepper")),
+        keys=LocalKeys(epochs_of(settings, "key")),
+        peppers=Peppers(epochs_of(settings, "pepper")),
         embedder=PooledEmbedder(load, clock=clock, workers=policy.embed_workers, queue=policy.embed_queue),
         reranker=reranker,
         owns_reranker=owned,
@@ -286,11 +330,12 @@ def build_memory(
     )
 
 
-def _epochs(settings: Settings, kind: "EpochKind") -> "Epochs":
+def epochs_of(settings: Settings, kind: "SecretKind") -> "Epochs":
+    """Where the secrets of one kind are kept. `service` is the drop-in's own, which no rotation destroys."""
     from rerankd.memory.epochs import FileEpochs, GivenEpochs
 
     policy = settings.memory
-    given = policy.keys if kind == "key" else policy.peppers
+    given = {"key": policy.keys, "pepper": policy.peppers}.get(kind)
     if given is not None:
         return GivenEpochs(kind, given, setting=f"RERANKD_MEMORY_{kind.upper()}S")
     folder = policy.key_dir

@@ -14,16 +14,17 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from rerankd.errors import ConfigError, SealError
-from rerankd.memory.types import EpochKind
 
-__all__ = ["Epoch", "Epochs", "FileEpochs", "GivenEpochs", "MissingKey", "number_of"]
+__all__ = ["Epoch", "Epochs", "FileEpochs", "GivenEpochs", "MissingKey", "SecretKind", "number_of"]
 
 _log = logging.getLogger(__name__)
 
 SECRET_BYTES = 32
+SecretKind = Literal["key", "pepper", "service"]
+"""`service` seals what hosts hand in themselves; nothing of the memory."""
 
 
 class MissingKey(SealError):  # noqa: N818 - reads as what is the matter
@@ -34,7 +35,7 @@ class MissingKey(SealError):  # noqa: N818 - reads as what is the matter
 class Epoch:
     """One secret of its kind."""
 
-    kind: EpochKind
+    kind: SecretKind
     number: int
     secret: bytes = field(repr=False)
 
@@ -77,7 +78,7 @@ class Epochs(Protocol):
 class GivenEpochs:
     """Epochs from a setting: `1:BASE64,2:BASE64`. They are neither made nor destroyed here."""
 
-    def __init__(self, kind: EpochKind, value: str, *, setting: str) -> None:
+    def __init__(self, kind: SecretKind, value: str, *, setting: str) -> None:
         """Raises `ConfigError` naming the setting, never its value."""
         self._kind = kind
         self._setting = setting
@@ -119,7 +120,7 @@ class FileEpochs:
     """Epochs as files `KIND-NUMBER` in a folder, readable by their owner only, made when first needed."""
 
     def __init__(
-        self, kind: EpochKind, folder: Path, *, announce: Callable[[str], None] | None = None
+        self, kind: SecretKind, folder: Path, *, announce: Callable[[str], None] | None = None
     ) -> None:
         """`announce` is told of every file that is made; left out, the log is."""
         self._kind = kind
