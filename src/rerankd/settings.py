@@ -130,6 +130,9 @@ class Settings:
     log: LogPolicy = field(default_factory=LogPolicy)
     store: StorePolicy = field(default_factory=StorePolicy)
     memory: MemoryPolicy = field(default_factory=MemoryPolicy)
+    traces: bool = field(default=False, metadata={"setting": False})
+    """Whether spans are sent: an OpenTelemetry endpoint is set (`OTEL_EXPORTER_OTLP_ENDPOINT` or
+    `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`) and `OTEL_SDK_DISABLED` is not true."""
     sources: Mapping[str, str] = field(
         default_factory=dict, compare=False, repr=False, metadata={"setting": False}
     )
@@ -167,9 +170,16 @@ class Settings:
         values |= {name: got.value for name, got in given.items() if "." not in name}
         return cls(
             **values,
+            traces=_traces(environ),
             sources={name: got.source for name, got in given.items()},
             unknown=(*_unknown_variables(environ), *_unknown_in_file(table, path)),
         )
+
+
+def _traces(environ: Mapping[str, str]) -> bool:
+    endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    disabled = environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    return not disabled and any(environ.get(name, "").strip() for name in endpoints)
 
 
 @cache

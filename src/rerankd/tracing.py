@@ -2,9 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from opentelemetry import context, propagate, trace
 from opentelemetry.trace import SpanKind, TracerProvider
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
 
 from rerankd.core.events import Event, Settled
 from rerankd.engine.clock import wall_nanoseconds
@@ -63,7 +67,7 @@ def joined(headers: Mapping[str, str]) -> Iterator[None]:
         context.detach(token)
 
 
-def export_spans() -> TracerProvider:
+def export_spans() -> "SdkTracerProvider":
     """A provider that sends spans where `OTEL_EXPORTER_OTLP_ENDPOINT` says, in the background.
 
     The exporter reads the usual `OTEL_*` variables itself. Whoever calls this calls its `shutdown()`, which

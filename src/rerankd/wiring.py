@@ -19,6 +19,7 @@ from rerankd.settings import Settings, warn_unknown
 from rerankd.takeover import TakeoverScorer
 
 if TYPE_CHECKING:
+    from rerankd.http.service import Service
     from rerankd.memory.epochs import Epochs, SecretKind
     from rerankd.memory.memory import Memory
     from rerankd.memory.types import VectorMode

@@ -1,0 +1,61 @@
+"""`rerankd serve`: the service."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rerankd.cli.options import ModelName
+
+if TYPE_CHECKING:
+    from rerankd.http.server import Server
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    app.command("serve")(serve)
+
+
+def serve(
+    host: Annotated[
+        str | None,
+        typer.Option(
+            "--host", metavar="H", help="The address to listen on; on any but loopback an API key must exist."
+        ),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", min=0, max=65_535, metavar="P", help="The port; 0: one that is free."),
+    ] = None,
+    model: ModelName = None,
+) -> None:
+    """Serve every common rerank API, and a page to look at, over HTTP.
+
+    It listens at once and answers in retrieval order until the model is loaded; SIGTERM or Ctrl-C ends it when the
+    requests in flight are answered. Everything else is a setting: see rerankd settings, section http.
+
+    Example: rerankd serve --port 8000
+    """
+    import asyncio
+
+    from rerankd.cli.session import load_settings
+    from rerankd.cli.terminal import fail, notice
+    from rerankd.logs import configure
+    from rerankd.wiring import build_service
+
+    settings = load_settings(**{"http.listen_host": host, "http.listen_port": port, "model.model": model})
+    configure(settings.log)
+    service = build_service(settings)
+    policy = settings.http
+
+    def listening(server: "Server") -> None:
+        shown = f"[{policy.listen_host}]" if ":" in policy.listen_host else policy.listen_host
+        notice(f"listening on http://{shown}:{server.port} (the page, and the API's description at /docs)")
+
+    try:
+        asyncio.run(service.run(listening))
+    except KeyboardInterrupt:
+        pass  # uvicorn raises the signal again when it has stopped in good order
+    except SystemExit:
+        # uvicorn has no other way to say that it cannot have the address
+        fail(f"cannot listen on {policy.listen_host}, port {policy.listen_port}: see the line above", 1)

@@ -1,0 +1,1 @@
+"""Makes a small cross-encoder out of a large one, on the user's own texts; no labels are needed."""

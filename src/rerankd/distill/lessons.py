@@ -1,0 +1,71 @@
+"""Batches to learn from: questions with all of their texts, of about the same length."""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rerankd.core.types import Text
+
+if TYPE_CHECKING:
+    from rerankd.distill.teacher import Scored
+    from rerankd.models.pairs import PairTokenizer
+
+__all__ = ["Lesson", "batches", "lessons_of", "tensors"]
+
+_WINDOW = 40
+"""Batches among which questions are sorted by length: little padding, and still random."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """A question with its texts, encoded, and the teacher's logits."""
+
+    ids: list[list[int]]
+    types: list[list[int]]
+    logits: list[float]
+
+    @property
+    def longest(self) -> int:
+        return max(map(len, self.ids))
+
+
+def lessons_of(scored: "Sequence[Scored]", tokenizer: "PairTokenizer", max_tokens: int) -> list[Lesson]:
+    """Encode every pair as the engine would."""
+    lessons = []
+    for query, texts, logits in scored:
+        encoded = tokenizer.encode(Text(query), [Text(text) for text in texts], max_tokens=max_tokens)
+        pairs = [chunks[0] for chunks in encoded]
+        ids = [list(pair.ids or ()) for pair in pairs]
+        types = [list(pair.type_ids or [0] * len(pair.ids or ())) for pair in pairs]
+        lessons.append(Lesson(ids, types, list(logits)))
+    return lessons
+
+
+def batches(lessons: Sequence[Lesson], size: int, chance: random.Random) -> Iterator[list[Lesson]]:
+    """Batches without an end, each of lessons with as many texts as the others and about as long."""
+    while True:
+        order = list(lessons)
+        chance.shuffle(order)
+        for first in range(0, len(order), size * _WINDOW):
+            window = sorted(
+                order[first : first + size * _WINDOW], key=lambda lesson: (len(lesson.ids), lesson.longest)
+            )
+            cut = [window[at : at + size] for at in range(0, len(window), size)]
+            chance.shuffle(cut)
+            yield from (batch for batch in cut if len({len(lesson.ids) for lesson in batch}) == 1)
+
+
+def tensors(batch: Sequence[Lesson]) -> tuple[dict[str, Any], Any]:
+    """The network's inputs, and the teacher's logits of shape (questions, texts)."""
+    import torch
+
+    ids = [row for lesson in batch for row in lesson.ids]
+    types = [row for lesson in batch for row in lesson.types]
+    longest = max(map(len, ids))
+    inputs = {
+        "input_ids": torch.tensor([row + [0] * (longest - len(row)) for row in ids]),
+        "attention_mask": torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in ids]),
+        "token_type_ids": torch.tensor([row + [0] * (longest - len(row)) for row in types]),
+    }
+    return inputs, torch.tensor([lesson.logits for lesson in batch], dtype=torch.float32)

@@ -1,0 +1,50 @@
+"""What is made, from how much, and how."""
+
+from dataclasses import dataclass
+
+from rerankd.core.policy import check_range
+
+__all__ = ["DistillPolicy"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DistillPolicy:
+    """The defaults are those of `rerankd-small`."""
+
+    layers: int = 6
+    """The student's; taken from the teacher's, evenly spread."""
+    queries: int = 13_000
+    """How many questions are asked; what `--queries` lacks is made from the texts."""
+    near: int = 3
+    """Texts of a question from BM25's first ten."""
+    deep: int = 2
+    """Texts of a question from BM25's tenth to hundredth."""
+    strangers: int = 1
+    """Texts of a question that have nothing to do with it."""
+    max_tokens: int = 192
+    """The longest pair that is trained on."""
+    minutes: float = 60.0
+    """How long training takes."""
+    hidden_share: float = 0.5
+    """For the first so much of the training the student also imitates the teacher's layers, which costs a run
+    of the teacher for each batch; after that its logits are enough."""
+    batch_queries: int = 6
+    """Questions in a batch, each with all of its texts."""
+    rate: float = 2e-4
+    """The highest learning rate; it rises for the first hundred steps and then falls to nothing."""
+    held_out: float = 0.02
+    """The share of the questions that is not trained on."""
+    seed: int = 2026
+
+    def __post_init__(self) -> None:
+        check_range(self, "layers", 1, 48)
+        check_range(self, "queries", 20)
+        check_range(self, "near", 1, 10)
+        check_range(self, "deep", 0, 90)
+        check_range(self, "strangers", 0, 50)
+        check_range(self, "max_tokens", 16, 512)
+        check_range(self, "minutes", 0)
+        check_range(self, "hidden_share", 0, 1)
+        check_range(self, "batch_queries", 1, 256)
+        check_range(self, "rate", 0, 1)
+        check_range(self, "held_out", 0.001, 0.5)

@@ -1,0 +1,82 @@
+"""Asks the teacher for its scores, and keeps them in Parquet files, so that nothing is ever asked twice."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rerankd.distill.pairs import Group
+from rerankd.errors import BackendError
+
+if TYPE_CHECKING:
+    from rerankd.reranker import Reranker
+
+__all__ = ["SHARD", "Scored", "read_scores", "score_groups"]
+
+SHARD = 250
+"""Questions a file: what a stop can lose."""
+_AT_ONCE = 6
+"""Questions in flight, so that no worker waits for the next one."""
+
+Scored = tuple[str, list[str], list[float]]
+"""A question, its texts, and the teacher's logits."""
+
+
+def score_groups(
+    teacher: "Reranker",
+    groups: Sequence[Group],
+    texts: Sequence[str],
+    folder: Path,
+    told: Callable[[int], None] = lambda done: None,
+) -> None:
+    """Write `scores-NNNNN.parquet` for every shard that is not there yet. `told` hears how many are done."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for first in range(0, len(groups), SHARD):
+        path = folder / f"scores-{first // SHARD:05}.parquet"
+        part = groups[first : first + SHARD]
+        if not path.is_file():
+            _write(path, asyncio.run(_scored(teacher, part, texts)))
+        told(first + len(part))
+
+
+async def _scored(teacher: "Reranker", groups: Sequence[Group], texts: Sequence[str]) -> list[Scored]:
+    room = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(group: Group) -> Scored:
+        asked = [texts[place] for place in group.texts]
+        async with room:
+            ranking = await teacher.arerank(group.query, asked, budget_ms=None)
+        logits = {each.retrieval_rank - 1: each.logit for each in ranking}
+        missing = [place for place in range(len(asked)) if logits[place] is None]
+        if missing:
+            raise BackendError(f"the teacher left {len(missing)} of {len(asked)} unscored: {ranking.reason}")
+        return group.query, asked, [float(logits[place] or 0.0) for place in range(len(asked))]
+
+    return list(await asyncio.gather(*(one(group) for group in groups)))
+
+
+def _write(path: Path, scored: Sequence[Scored]) -> None:
+    import pyarrow  # type: ignore[import-untyped]
+    import pyarrow.parquet  # type: ignore[import-untyped]
+
+    table = pyarrow.table(
+        {
+            "query": [query for query, _, _ in scored],
+            "texts": [texts for _, texts, _ in scored],
+            "logits": [logits for _, _, logits in scored],
+        }
+    )
+    partial = path.with_suffix(".partial")
+    pyarrow.parquet.write_table(table, partial)
+    partial.replace(path)  # a file is whole or is not there
+
+
+def read_scores(folder: Path) -> list[Scored]:
+    """All scores that are there, in the order of the questions."""
+    import pyarrow.parquet
+
+    found: list[Scored] = []
+    for path in sorted(folder.glob("scores-*.parquet")):
+        table = pyarrow.parquet.read_table(path).to_pydict()
+        found += zip(table["query"], table["texts"], table["logits"], strict=True)
+    return found

@@ -1,0 +1,99 @@
+"""The training loop: by the clock, with a checkpoint every few minutes, so that a stop loses little."""
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rerankd.core.ports import Clock
+from rerankd.distill.lessons import Lesson, batches, tensors
+from rerankd.distill.losses import LIST_WEIGHT, order_loss, path_loss, score_loss
+from rerankd.distill.policy import DistillPolicy
+from rerankd.distill.student import imitated
+
+__all__ = ["Progress", "train"]
+
+_WARM_UP = 100
+"""Steps."""
+_SAVE_SECONDS = 180.0
+_TOLD_STEPS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How the training stands."""
+
+    step: int
+    pairs: int
+    seconds: float
+    """Of training, over all runs."""
+    score_loss: float
+    """Running mean of the squared error of the logits."""
+
+
+def train(
+    teacher: Any,
+    student: Any,
+    lessons: Sequence[Lesson],
+    policy: DistillPolicy,
+    checkpoint: Path,
+    *,
+    clock: Clock,
+    told: Callable[[Progress], None] = lambda progress: None,
+) -> Progress:
+    """Train until `policy.minutes` are used up, from where the last run stopped. The student ends in eval mode.
+
+    `checkpoint`: the file that holds weights, optimiser and time used; whole or not there.
+    """
+    import torch
+
+    trained = [each for each in student.parameters() if each.requires_grad]
+    optimiser = torch.optim.AdamW(trained, lr=policy.rate, weight_decay=0.01)
+    step, pairs, used, mean = 0, 0, 0.0, math.nan
+    if checkpoint.is_file():
+        kept = torch.load(checkpoint, weights_only=True)
+        student.load_state_dict(kept["student"])
+        optimiser.load_state_dict(kept["optimiser"])
+        step, pairs, used, mean = kept["step"], kept["pairs"], kept["used"], kept["mean"]
+    places = imitated(student.config.num_hidden_layers, teacher.config.num_hidden_layers)
+    stream = batches(lessons, policy.batch_queries, random.Random(f"{policy.seed} {step}"))
+    torch.manual_seed(policy.seed + step)
+    teacher.eval()
+    student.train()
+    whole, last, saved = policy.minutes * 60, clock.now(), 0.0
+    while used < whole:
+        part = used / whole
+        imitates = part < policy.hidden_share
+        for group in optimiser.param_groups:
+            group["lr"] = policy.rate * min(1.0, (step + 1) / _WARM_UP) * (1 - part)
+        inputs, wanted = tensors(next(stream))
+        outputs = student(**inputs, output_hidden_states=imitates, output_attentions=imitates)
+        got = outputs.logits.reshape(wanted.shape)
+        loss_of_scores = score_loss(got, wanted)
+        loss = loss_of_scores + LIST_WEIGHT * order_loss(got, wanted)
+        if imitates:
+            with torch.no_grad():
+                shown = teacher(**inputs, output_hidden_states=True, output_attentions=True)
+            loss = loss + path_loss(outputs, shown, places, inputs["attention_mask"])
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimiser.step()
+        step, pairs = step + 1, pairs + wanted.numel()
+        seen = loss_of_scores.item()
+        mean = seen if math.isnan(mean) else mean + (seen - mean) * 0.02
+        now = clock.now()
+        used, last, saved = used + now - last, now, saved + now - last
+        if step % _TOLD_STEPS == 0:
+            told(Progress(step, pairs, used, mean))
+        if saved > _SAVE_SECONDS or used >= whole:
+            state = {"step": step, "pairs": pairs, "used": used, "mean": mean}
+            state |= {"student": student.state_dict(), "optimiser": optimiser.state_dict()}
+            partial = checkpoint.with_suffix(".partial")
+            torch.save(state, partial)
+            partial.replace(checkpoint)
+            saved = 0.0
+    student.eval()
+    return Progress(step, pairs, used, mean)
