@@ -2,6 +2,7 @@
 
 import os
 import stat
+import tempfile
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 import rerankd.memory.store.embedded as embedded_module
 from rerankd.errors import StoreError
+from rerankd.memory.store.account import Account
 from rerankd.memory.store.embedded import EmbeddedPostgres
 from tests.memory.database import Server, run_server
 
@@ -52,6 +54,29 @@ def test_no_folder_above_the_data_changes_its_mode(tmp_path: Path) -> None:
             other.start()
         other.stop()
         assert {folder: folder.stat().st_mode for folder in before} == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only as root is the server another user")
+def test_folders_that_are_made_let_the_servers_user_pass_whatever_the_umask() -> None:
+    before = os.umask(0o077)
+    try:
+        with tempfile.TemporaryDirectory() as above:
+            Path(above).chmod(0o711)
+            with EmbeddedPostgres(Path(above) / "made" / "by us") as embedded:
+                assert embedded.data.exists()
+                assert stat.S_IMODE((Path(above) / "made").stat().st_mode) == 0o711
+    finally:
+        os.umask(before)
+
+
+def test_programs_that_the_servers_user_cannot_reach_are_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an environment below a home that is closed to others; no mode there changes."""
+    monkeypatch.setattr(Account, "may_run", lambda self, program: False)
+    with run_server() as running:
+        copy = running.embedded.folder / "programs-18"
+        assert running.embedded._programs().is_relative_to(copy)
+        with psycopg.connect(running.urls.app) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
 def test_who_uses_it_at_the_same_time_shares_it_and_the_last_one_stops_it(server: Server) -> None:

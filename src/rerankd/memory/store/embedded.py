@@ -155,7 +155,13 @@ class EmbeddedPostgres:
     def _starting(self) -> Iterator[None]:
         """One process at a time starts or stops."""
         try:
-            self.folder.mkdir(mode=0o711 if self._account.other else 0o700, parents=True, exist_ok=True)
+            missing = [folder for folder in (self.folder, *self.folder.parents) if not folder.exists()]
+            for folder in reversed(missing):
+                folder.mkdir(exist_ok=True)
+                if self._account.other:
+                    folder.chmod(0o711)  # made by us, so that the server's user can pass whatever the umask
+                elif folder == self.folder:
+                    folder.chmod(0o700)
             lock = (self.folder / "start.lock").open("ab")
         except OSError as error:
             raise StoreError(
@@ -272,16 +278,22 @@ class EmbeddedPostgres:
             )
         if self._account.may_run(installed / "bin" / "postgres"):
             return installed / "bin"
+        return self._copied(Path(places[0]), installed.name, version) / "bin"
+
+    def _copied(self, package: Path, name: str, version: str) -> Path:
+        """The programs of one version, and the wheel's libraries where these look for them: two folders up."""
         copy = self.folder / f"programs-{version}"
-        if not (copy / "bin" / "postgres").exists():
-            unfinished = copy.with_suffix(".unfinished")
+        if not copy.exists():
+            unfinished = copy.with_name(copy.name + ".unfinished")
             shutil.rmtree(unfinished, ignore_errors=True)
-            shutil.copytree(installed, unfinished, symlinks=True)
+            libraries = package.with_name(package.name + ".libs")
+            for source in (package / name, *([libraries] if libraries.exists() else [])):
+                shutil.copytree(source, unfinished / source.relative_to(package.parent), symlinks=True)
             for path in (unfinished, *unfinished.rglob("*")):
                 if not path.is_symlink():
                     path.chmod(0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644)
             unfinished.rename(copy)
-        return copy / "bin"
+        return copy / package.name / name
 
     # -- running its programs -----------------------------------------------------------------------------
 
