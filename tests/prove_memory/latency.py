@@ -24,6 +24,7 @@ _TEXT_BYTES = 600
 def measure(quick: bool) -> Iterator[Line]:
     with run_server(options={}) as server:  # with everything that a server does to lose nothing
         yield from asyncio.run(_measure(server, quick))
+        yield _columns(server, 200 if quick else 10_000)
 
 
 async def _measure(server: Server, quick: bool) -> list[Line]:
@@ -108,3 +109,37 @@ def _toasted(server: Server) -> Line:
         f"{vectors} of {rows}; of the texts {texts}",
         vectors == 0 and texts > 0,
     )
+
+
+def _columns(server: Server, rows: int) -> Line:
+    """The search by the kind and storage of the column, beside sealed texts of two lengths."""
+    took = []
+    query = str(random_vectors(1, seed=8)[0].tolist())
+    with psycopg.connect(server.superuser(), autocommit=True) as connection:
+        connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+        for kind, storage in itertools.product(("halfvec", "vector"), ("PLAIN", "EXTERNAL")):
+            for text in (_TEXT_BYTES, 2_000):
+                connection.execute("DROP TABLE IF EXISTS tried")
+                connection.execute(
+                    f"CREATE TABLE tried (id uuid DEFAULT gen_random_uuid(), vector {kind}(384), text bytea)"
+                )
+                connection.execute(
+                    f"ALTER TABLE tried ALTER vector SET STORAGE {storage}, ALTER text SET STORAGE EXTERNAL"
+                )
+                connection.execute(
+                    "INSERT INTO tried (vector, text) SELECT"
+                    " ARRAY(SELECT random() - 0.5 + 0 * n FROM generate_series(1, 384)),"
+                    " convert_to(repeat('x', %s), 'UTF8') FROM generate_series(1, %s) AS n",
+                    (text, rows),
+                )
+                connection.execute("VACUUM ANALYZE tried")
+                times = []
+                for _ in range(20):
+                    began = time.perf_counter()
+                    connection.execute(
+                        f"SELECT id, vector <=> '{query}' AS d FROM tried ORDER BY d, id LIMIT {_K}"
+                    ).fetchall()
+                    times.append(time.perf_counter() - began)
+                took.append(f"{kind} {storage} beside {text:,} bytes {percentile(times, 0.5) * 1_000:.1f} ms")
+        connection.execute("DROP TABLE tried")
+    return Line(11, f"{rows:,} vectors by column", "for the choice", ", ".join(took), None, timed=True)
