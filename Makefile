@@ -1,6 +1,7 @@
 # Every target does all of its own set-up and says what it is doing. Nothing is installed outside the checkout.
 #
 #   make demo          see real candidates reranked           make lint      format check, lint, types, layers
+#   make serve         the service and its page
 #   make test          everything that must be green          make format    put the code into shape
 #   make test-extras   the built wheel, each extra alone      make docs      write the generated tables
 #   make test-deploy   deploy/, by each file's own tool
@@ -24,7 +25,7 @@ OFFLINE := env -u DATABASE_URL HF_HUB_OFFLINE=1
 CHECKED := src tests benchmarks tools docs
 ARGS ?=
 
-.PHONY: help demo test lint format unit docs test-extras test-deploy prove prove-memory bench bench-peers pin clean clean-all
+.PHONY: help demo serve test lint format unit docs test-extras test-deploy prove prove-memory bench bench-peers pin clean clean-all
 help:
 	@awk '!/^#/ { exit } { sub(/^# ?/, ""); print }' Makefile
 
@@ -39,10 +40,15 @@ $(VENV)/.demo: $(VENV)/.made pyproject.toml $(PINS)
 	@$(BIN)/python $(INSTALL) -c $(PINS) -e '.[embedded,memory]'
 	@touch $@
 
+$(VENV)/.serve: $(VENV)/.made pyproject.toml $(PINS)
+	@echo "Installing rerankd with its service and its carried model into $(VENV) (once) ..."
+	@$(BIN)/python $(INSTALL) -c $(PINS) -e '.[embedded,http]'
+	@touch $@
+
 $(VENV)/.tests: $(VENV)/.made pyproject.toml $(PINS)
 	@echo "Installing rerankd and what its tests need into $(VENV) (once) ..."
 	@$(BIN)/python $(INSTALL) -c $(PINS) -e '.[$(TEST_EXTRAS)]'
-	@touch $@ $(VENV)/.demo
+	@touch $@ $(VENV)/.demo $(VENV)/.serve
 
 $(PEERS)/.peers: benchmarks/peers/requirements.txt requirements/peers.txt pyproject.toml
 	@tools/venv $(PEERS)
@@ -54,6 +60,9 @@ $(PEERS)/.peers: benchmarks/peers/requirements.txt requirements/peers.txt pyproj
 
 demo: $(VENV)/.demo
 	@$(OFFLINE) $(BIN)/rerankd demo $(ARGS)
+
+serve: $(VENV)/.serve
+	@HF_HUB_OFFLINE=1 $(BIN)/rerankd serve $(ARGS)
 
 test: lint unit
 	@echo "All of it is green."

@@ -135,3 +135,14 @@ def test_the_readme_s_example_runs_and_finds_the_answer(tmp_path: Path) -> None:
     first, best, *_ = done.stdout.splitlines()
     assert first == "reranked None 3/3"
     assert best.startswith("1 3 "), done.stdout
+
+
+def test_every_route_of_the_service_is_named() -> None:
+    from rerankd.http.access import OpenAccess
+    from rerankd.http.app import create_app
+    from rerankd.http.policy import HttpPolicy
+    from rerankd.testing import fake_reranker
+
+    app = create_app(fake_reranker(), policy=HttpPolicy(), access=OpenAccess())
+    text = read("docs/serve.md", "docs/memory.md")
+    assert [path for path in app.openapi()["paths"] if f" {path}`" not in text] == []

@@ -1,7 +1,6 @@
 """Runs the application: listens, stops in good order, and refuses to be open to the world without a key."""
 
 import asyncio
-import signal
 from types import FrameType
 from typing import Any
 
@@ -67,8 +66,9 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
     def stop(self) -> None:
-        """As if SIGTERM had come."""
-        self.handle_exit(signal.SIGTERM, None)
+        """As if a signal had come; but afterwards the process goes on."""
+        self._app.state.draining = True
+        self.should_exit = True
 
     async def listening(self, serving: "asyncio.Task[None]") -> None:
         """Returns when it listens, or when `serving` has ended without."""
