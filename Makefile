@@ -22,7 +22,7 @@ PINS := requirements/tests.txt
 TEST_EXTRAS := embedded,dev,evaluation,openfeature,gpu,http,client,memory,otel,torch
 # Tests and demo neither reach for a hub nor for the host application's database.
 OFFLINE := env -u DATABASE_URL HF_HUB_OFFLINE=1
-CHECKED := src tests benchmarks tools docs
+CHECKED := src tests benchmarks tools docs recipes
 ARGS ?=
 
 .PHONY: help demo serve test lint format unit docs test-extras test-deploy prove prove-memory bench bench-peers pin clean clean-all
