@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 from tests.prove.line import Line
 from tests.prove.others import Others
-from tests.prove_memory import decoys, erasure, latency, mutants, reads, restart
+from tests.prove_memory import decoys, erasure, forged, latency, mutants, reads, restart
 
 __all__ = ["ROWS", "main"]
 
@@ -23,6 +23,7 @@ ROWS: dict[int, Measure] = {
     9: reads.measure,
     10: decoys.measure,
     11: latency.measure,
+    12: forged.measure,
     13: erasure.measure,
     17: mutants.measure,
 }
