@@ -195,6 +195,21 @@ async def test_what_was_erased_before_a_rotation_opens_with_nothing_after_it(wor
     assert kept
 
 
+@pytest.mark.parametrize("mode", ["plain", "sealed"])
+async def test_erasing_with_a_rotation_is_final_where_the_vectors_are_sealed(mode: Any) -> None:
+    world = World()
+    async with world.memory(vectors=mode) as memory:
+        for user in ("ada", "bob"):
+            await memory.add(["text"], user_id=user)
+        first = next(iter(world.keys.all()))
+        done = await memory.erase_user(user_id="ada", rotate=True)
+        assert (done.rows, done.final) == (1, mode == "sealed")
+        assert (done.remaining == "") == done.final
+        assert "rotate" not in done.remaining
+        assert list(world.keys.lost) == [first]
+        assert len(await memory.query("text", user_id="bob", budget_ms=None)) == 1
+
+
 async def test_without_the_maintaining_role_the_error_names_its_setting(world: World) -> None:
     async with world.memory() as memory:
         object.__setattr__(memory._parts, "maintenance", None)

@@ -175,18 +175,27 @@ def delete(
 
 
 @memory.command()
-def erase(context: typer.Context, user: User, yes: Plain = False) -> None:
+def erase(
+    context: typer.Context,
+    user: User,
+    yes: Plain = False,
+    rotate: Annotated[
+        bool, typer.Option("--rotate", help="Rotate the key at once, so that nothing sealed opens any more.")
+    ] = False,
+) -> None:
     """Forget a user: the data key and every memory go, and nothing brings them back."""
     from rerankd.cli.terminal import fail, notice
 
     if not yes:
         fail("this erases every memory of the user for good: say --yes to do it", 2)
-    done = _run(context, lambda opened: opened.erase_user(user_id=user))
+    done = _run(context, lambda opened: opened.erase_user(user_id=user, rotate=rotate))
     if not done.known:
         notice("there is no such user, so nothing was erased")
         return
     typer.echo(f"{done.rows} memories erased")
-    if done.remaining:
+    if done.final:
+        typer.echo("Final: nothing that is left anywhere opens what was erased, unless old keys were kept.")
+    else:
         typer.echo(f"Not final yet: {done.remaining}")
 
 

@@ -61,6 +61,15 @@ class Server(Protocol):
     def stop(self) -> None: ...
 
 
+_UNTIL_ROTATED = (
+    "the write-ahead log and backups may still hold the wrapped data key: run `rerankd memory rotate`, which"
+    " destroys the key that opens it"
+)
+_UNTIL_RECYCLED = (
+    "plain vectors stay readable in the write-ahead log and in backups until it is recycled and they are gone"
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Parts:
     """What memories of several tenants share."""
@@ -305,23 +314,32 @@ class Memory:
             )
             return found or 0
 
-    async def erase_user(self, *, user_id: str) -> Erasure:
-        """Forget a user: the data key and every row go. The answer says when that is final."""
+    async def erase_user(self, *, user_id: str, rotate: bool = False) -> Erasure:
+        """Forget a user: the data key and every row go. The answer says when that is final.
+
+        `rotate`: rotate the key-encryption keys right away, which makes it final for what is sealed. Takes as
+        long as there are users, of all tenants; rotating once for many erasures does the same.
+        """
         user = read_user(user_id)
+        mode: VectorMode | None = None
+
+        async def erase(user_hash: str) -> int | None:
+            nonlocal mode
+            record = await self._parts.store.user(user_hash, deadline=_NEVER)
+            if record is not None:
+                mode = record.vectors
+            return await self._parts.store.erase(user_hash, deadline=_NEVER)
+
         async with self._told("erase"):
-            mode: VectorMode | None = None
-
-            async def erase(user_hash: str) -> int | None:
-                nonlocal mode
-                record = await self._parts.store.user(user_hash, deadline=_NEVER)
-                if record is not None:
-                    mode = record.vectors
-                return await self._parts.store.erase(user_hash, deadline=_NEVER)
-
             rows = await self._look(user, erase)
-            if rows is None:
-                return Erasure(rows=0, known=False, final=False, remaining="there is no such user")
-            return Erasure(rows=rows, known=True, final=False, remaining=_remaining(mode))
+        if rows is None:
+            return Erasure(rows=0, known=False, final=False, remaining="there is no such user")
+        key = _UNTIL_ROTATED
+        if rotate:
+            key = (await self.rotate_keys()).remaining
+        plain = "" if mode == "sealed" else _UNTIL_RECYCLED
+        remaining = "; ".join(filter(None, (key, plain)))
+        return Erasure(rows=rows, known=True, final=not remaining, remaining=remaining)
 
     async def export_user(self, *, user_id: str) -> AsyncIterator[ExportedMemory]:
         """Every memory of this user, oldest first. Nothing where there is no such user.
@@ -523,14 +541,3 @@ def _number(value: object, argument: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
         raise InvalidRequest(argument, f"must be a number of at least 0, got {type(value).__name__}")
     return None if value == math.inf else float(value)
-
-
-def _remaining(mode: VectorMode | None) -> str:
-    """What an erasure still needs to be final."""
-    key = (
-        "the write-ahead log and backups may still hold the wrapped data key: run `rerankd memory rotate`,"
-        " which destroys the key that opens it"
-    )
-    if mode == "sealed":
-        return key
-    return key + "; plain vectors stay readable there until the log is recycled and the backups are gone"

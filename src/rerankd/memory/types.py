@@ -7,7 +7,7 @@ everything sealed is bound to the user. `user_hash` only finds the rows: it chan
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, overload
 from uuid import UUID
 
 from rerankd.core.types import Outcome, Reason, Text
@@ -96,7 +96,11 @@ class Recall(Sequence[MemoryChunk]):
     def __iter__(self) -> Iterator[MemoryChunk]:
         return iter(self.chunks)
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: int) -> MemoryChunk: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[MemoryChunk]: ...
+    def __getitem__(self, index: int | slice) -> MemoryChunk | Sequence[MemoryChunk]:
         return self.chunks[index]
 
 
