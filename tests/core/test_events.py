@@ -12,6 +12,7 @@ NAMES = {
     "scorer",
     "source",  # of the flag
     "error",  # a type's name, or a step of loading
+    "call",  # a method's name
 }
 """Fields that are strings: names of ours, never a caller's words."""
 

@@ -23,9 +23,9 @@ class DistillPolicy:
     """Texts of a question that have nothing to do with it."""
     max_tokens: int = 192
     """The longest pair that is trained on."""
-    minutes: float = 60.0
-    """How long training takes."""
-    hidden_share: float = 0.5
+    passes: float = 2.0
+    """How often each pair is looked at."""
+    hidden_share: float = 0.3
     """For the first so much of the training the student also imitates the teacher's layers, which costs a run
     of the teacher for each batch; after that its logits are enough."""
     batch_queries: int = 6
@@ -43,7 +43,7 @@ class DistillPolicy:
         check_range(self, "deep", 0, 90)
         check_range(self, "strangers", 0, 50)
         check_range(self, "max_tokens", 16, 512)
-        check_range(self, "minutes", 0)
+        check_range(self, "passes", 0.001, 1_000)
         check_range(self, "hidden_share", 0, 1)
         check_range(self, "batch_queries", 1, 256)
         check_range(self, "rate", 0, 1)

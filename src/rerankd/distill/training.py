@@ -1,4 +1,4 @@
-"""The training loop: by the clock, with a checkpoint every few minutes, so that a stop loses little."""
+"""The training loop, with a checkpoint every few minutes, so that a stop loses little."""
 
 import math
 import random
@@ -13,7 +13,7 @@ from rerankd.distill.losses import LIST_WEIGHT, order_loss, path_loss, score_los
 from rerankd.distill.policy import DistillPolicy
 from rerankd.distill.student import imitated
 
-__all__ = ["Progress", "train"]
+__all__ = ["Progress", "steps_of", "train"]
 
 _WARM_UP = 100
 """Steps."""
@@ -33,6 +33,11 @@ class Progress:
     """Running mean of the squared error of the logits."""
 
 
+def steps_of(lessons: int, policy: DistillPolicy) -> int:
+    """How many batches the training has."""
+    return max(1, math.ceil(lessons / policy.batch_queries * policy.passes))
+
+
 def train(
     teacher: Any,
     student: Any,
@@ -43,7 +48,7 @@ def train(
     clock: Clock,
     told: Callable[[Progress], None] = lambda progress: None,
 ) -> Progress:
-    """Train until `policy.minutes` are used up, from where the last run stopped. The student ends in eval mode.
+    """Train for `policy.passes` over the lessons, from where the last run stopped. The student ends in eval mode.
 
     `checkpoint`: the file that holds weights, optimiser and time used; whole or not there.
     """
@@ -62,9 +67,10 @@ def train(
     torch.manual_seed(policy.seed + step)
     teacher.eval()
     student.train()
-    whole, last, saved = policy.minutes * 60, clock.now(), 0.0
-    while used < whole:
-        part = used / whole
+    whole = steps_of(len(lessons), policy)
+    last, saved = clock.now(), 0.0
+    while step < whole:
+        part = step / whole
         imitates = part < policy.hidden_share
         for group in optimiser.param_groups:
             group["lr"] = policy.rate * min(1.0, (step + 1) / _WARM_UP) * (1 - part)
@@ -88,7 +94,7 @@ def train(
         used, last, saved = used + now - last, now, saved + now - last
         if step % _TOLD_STEPS == 0:
             told(Progress(step, pairs, used, mean))
-        if saved > _SAVE_SECONDS or used >= whole:
+        if saved > _SAVE_SECONDS or step == whole:
             state = {"step": step, "pairs": pairs, "used": used, "mean": mean}
             state |= {"student": student.state_dict(), "optimiser": optimiser.state_dict()}
             partial = checkpoint.with_suffix(".partial")
