@@ -1,7 +1,10 @@
 """With the memory: it imports, seals and opens, and says which extra brings a database to a machine without one."""
 
 import os
+import subprocess
+import sys
 import tempfile
+from pathlib import Path
 from uuid import uuid4
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -20,3 +23,11 @@ except TamperedError:
     pass
 else:
     raise AssertionError("it opened for another user")
+
+command = Path(sys.executable).with_name("rerankd")
+environ = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+done = subprocess.run(
+    [command, "memory", "count", "--user", "ada"], capture_output=True, text=True, check=False, env=environ
+)
+assert done.returncode == 1, done.stdout + done.stderr
+assert "rerankd[embedded]" in done.stderr, done.stderr
