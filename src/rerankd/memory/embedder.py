@@ -125,23 +125,26 @@ class PooledEmbedder:
     async def texts(
         self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None
     ) -> list[Vector]:
+        vectors: list[Vector] = [None] * len(texts)
+        waiting = iter(range(len(texts)))
         done = 0
 
-        async def one(text: str) -> Vector:
+        async def work() -> None:
             nonlocal done
-            async with self._door:
-                vector = await self._run(text, query=False)
-            done += 1
-            if progress is not None:
-                progress(done)
-            return vector
+            for at in waiting:  # shared: each takes the next
+                async with self._door:
+                    vectors[at] = await self._run(texts[at], query=False)
+                done += 1
+                if progress is not None:
+                    progress(done)
 
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(text)) for text in texts]
+                for _ in range(min(self._workers, len(texts))):
+                    group.create_task(work())
         except BaseExceptionGroup as failed:
             raise failed.exceptions[0] from None  # one is enough to know
-        return [task.result() for task in tasks]
+        return vectors
 
     async def _run(self, text: str, *, query: bool) -> Vector:
         encoder, pool = self._loaded(), self._pool

@@ -38,7 +38,7 @@ from rerankd.memory.rotation import Reembedding, Rotation, reembed, rotate_keys,
 from rerankd.memory.sealing import Sealer, TamperedError
 from rerankd.memory.store.port import EpochChanged, Maintenance, Store, UserGone
 from rerankd.memory.types import Erasure, ExportedMemory, Recall, UserRecord, VectorMode
-from rerankd.memory.vault import Vault, open_row, prepare, seal_row
+from rerankd.memory.vault import Vault, open_row, prepare, seal_rows
 from rerankd.reranker import UNSET, Reranker, Unset
 
 __all__ = ["Memory", "Server"]
@@ -281,10 +281,7 @@ class Memory:
             )
             for attempt in range(_ATTEMPTS):
                 record, sealer = await self._unlocked(lambda: self._ensured(user))
-                rows = [
-                    seal_row(sealer, draft, vector, record.vectors)
-                    for draft, vector in zip(drafts, vectors, strict=True)
-                ]
+                rows = await asyncio.to_thread(seal_rows, sealer, drafts, vectors, record.vectors)
                 try:
                     await self._parts.store.insert(
                         record.user_hash, record.subject, rows, seals=sealer.sealed, deadline=_NEVER

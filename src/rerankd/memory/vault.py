@@ -18,7 +18,7 @@ from rerankd.memory.labels import PURPOSE, labels_of
 from rerankd.memory.sealing import DataKey, Sealer, TamperedError, encode_fields
 from rerankd.memory.types import NewRow, StoredRow, UserRecord, VectorMode
 
-__all__ = ["CHUNKS", "VECTOR", "Draft", "Opened", "Vault", "open_row", "prepare", "seal_row"]
+__all__ = ["CHUNKS", "VECTOR", "Draft", "Opened", "Vault", "open_row", "prepare", "seal_rows"]
 
 CHUNKS, USERS = "memory_chunks", "memory_users"
 TEXT, META, VECTOR = "text_cipher", "meta_cipher", "vector_cipher"
@@ -57,22 +57,30 @@ def prepare() -> None:
     sealer.derive(PURPOSE)
 
 
-def seal_row(sealer: Sealer, draft: Draft, vector: Any, mode: VectorMode) -> NewRow:
-    """Seal a memory under its user's key, in its place."""
+def seal_rows(
+    sealer: Sealer, drafts: Sequence[Draft], vectors: Sequence[Any], mode: VectorMode
+) -> list[NewRow]:
+    """Seal memories under their user's key, each in its place. For many, this is work for a thread."""
     from rerankd.memory.vectors import encode
 
-    def seal(plain: bytes, column: str) -> bytes:
-        return sealer.seal(plain, table=CHUNKS, column=column, row=draft.id)
-
-    return NewRow(
-        id=draft.id,
-        text_cipher=seal(draft.text.encode(), TEXT),
-        meta_cipher=seal(json.dumps(dict(draft.metadata), separators=(",", ":")).encode(), META),
-        labels=labels_of(sealer.derive(PURPOSE), draft.metadata),
-        created_at=draft.created_at,
-        vector=vector.tolist() if mode == "plain" else None,
-        vector_cipher=seal(encode(vector), VECTOR) if mode == "sealed" else None,
-    )
+    label_key = sealer.derive(PURPOSE)
+    rows = []
+    for draft, vector in zip(drafts, vectors, strict=True):
+        place: dict[str, Any] = {"table": CHUNKS, "row": draft.id}
+        metadata = json.dumps(dict(draft.metadata), separators=(",", ":")).encode()
+        sealed = mode == "sealed"
+        rows.append(
+            NewRow(
+                id=draft.id,
+                text_cipher=sealer.seal(draft.text.encode(), column=TEXT, **place),
+                meta_cipher=sealer.seal(metadata, column=META, **place),
+                labels=labels_of(label_key, draft.metadata),
+                created_at=draft.created_at,
+                vector=None if sealed else vector.tolist(),
+                vector_cipher=sealer.seal(encode(vector), column=VECTOR, **place) if sealed else None,
+            )
+        )
+    return rows
 
 
 def open_row(sealer: Sealer, row: StoredRow, *, score: float | None = None) -> Opened:
