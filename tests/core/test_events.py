@@ -13,8 +13,9 @@ NAMES = {
     "source",  # of the flag
     "error",  # a type's name, or a step of loading
     "call",  # a method's name
+    "subject",  # a random id that the memory's store made up
 }
-"""Fields that are strings: names of ours, never a caller's words."""
+"""Fields that are strings: names and ids of ours, never a caller's words."""
 
 
 def kinds() -> list[Any]:
