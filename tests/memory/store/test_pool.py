@@ -14,7 +14,8 @@ from rerankd.core.deadline import Deadline
 from rerankd.engine.clock import SystemClock
 from rerankd.errors import StoreError
 from rerankd.memory.policy import StorePolicy
-from rerankd.memory.store.pool import Database, refused
+from rerankd.memory.store import pool
+from rerankd.memory.store.pool import Connection, Database, refused
 from rerankd.memory.store.postgres import PostgresStore
 from rerankd.memory.types import Filter
 from tests.memory.database import Server, run_server
@@ -206,13 +207,34 @@ async def test_a_time_out_that_was_meant_for_the_last_one_does_not_fail_the_next
     store = PostgresStore(server.urls.app, StorePolicy(pool_max=1))
     await store.open()
     user = await add_user(store)
-    begin, strikes = Database._begin, [b"SET statement_timeout = 1; SELECT pg_sleep(1)"]
-    monkeypatch.setattr(
-        Database, "_begin", lambda *arguments: strikes.pop() if strikes else begin(*arguments)
-    )
+    begin, strikes = pool._begin, [b"SET statement_timeout = 1; SELECT pg_sleep(1)"]
+    monkeypatch.setattr(pool, "_begin", lambda *arguments: strikes.pop() if strikes else begin(*arguments))
     assert await store.count(user.user_hash, deadline=NEVER) == 0
     assert not strikes
     await store.close()
+
+
+async def test_a_read_that_another_cancels_is_done_again_and_a_write_is_not(server: Server) -> None:
+    """Behind a pooler a cancellation that comes too late strikes whoever has the connection by then."""
+    database = Database(server.urls.app, StorePolicy(pool_max=1))
+    await database.open()
+    begun = 0
+
+    async def struck_once(connection: Connection) -> str:
+        nonlocal begun
+        begun += 1
+        if begun == 1:
+            asyncio.get_running_loop().call_later(0.05, connection.cancel)
+            await connection.execute("SELECT pg_sleep(30)")
+        return "done"
+
+    assert await database.run(struck_once, reads=True) == "done"
+    assert begun == 2
+    begun = 0
+    with pytest.raises(StoreError):
+        await database.run(struck_once)
+    assert begun == 1
+    await database.close()
 
 
 async def test_calls_that_are_cancelled_at_any_moment_cost_no_connection(server: Server) -> None:
@@ -230,10 +252,10 @@ async def test_calls_that_are_cancelled_at_any_moment_cost_no_connection(server:
     store = PostgresStore(server.urls.app, policy)
     await store.open()
     user = await add_user(store)
-    pool = store._database._pool
-    give, take = pool.getconn, pool.putconn
-    pool.getconn = lambda timeout=None: slowly(give(timeout))  # type: ignore[method-assign]
-    pool.putconn = lambda connection: slowly(take(connection))  # type: ignore[method-assign]
+    connections = store._database._pool
+    give, take = connections.getconn, connections.putconn
+    connections.getconn = lambda timeout=None: slowly(give(timeout))  # type: ignore[method-assign]
+    connections.putconn = lambda connection: slowly(take(connection))  # type: ignore[method-assign]
     for steps in range(60):
         calls = [asyncio.ensure_future(store.count(user.user_hash, deadline=NEVER)) for _ in range(3)]
         for _ in range(steps):

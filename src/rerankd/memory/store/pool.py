@@ -140,7 +140,7 @@ class Database:
         with _said():
             connection = await self._pool.getconn(self._policy.connect_timeout_ms / 1000)
             try:
-                await connection.execute(self._begin(math.inf, tenant, reads))
+                await connection.execute(_begin(self._limit_ms(math.inf), tenant, reads))
                 yield connection
                 await connection.execute("COMMIT")
             finally:
@@ -176,8 +176,10 @@ class Database:
                 if call.abandoned:
                     raise StoreError(_LATE)
                 call.working = True
-                left = deadline.remaining(self._clock.now())
-                await connection.execute(self._begin(left, tenant, reads))
+                now = self._clock.now()
+                limit = self._limit_ms(deadline.remaining(now))
+                soonest = now + limit / 1000  # no statement of this transaction can time out before
+                await connection.execute(_begin(limit, tenant, reads))
                 begun = True
                 result = await work(connection)
                 if deadline.passed(self._clock.now()):  # the caller has been told that it failed
@@ -186,8 +188,10 @@ class Database:
                 return result
             except psycopg.Error as error:
                 lost = connection.closed or isinstance(error, _LOST)
-                # A time-out that strikes as a transaction ends cancels the next one's first statement.
-                stray = isinstance(error, errors.QueryCanceled) and not begun
+                # A time-out that strikes as a transaction ends cancels the next one's first statement, and a
+                # pooler may bring somebody else's cancellation at any time.
+                cancelled = isinstance(error, errors.QueryCanceled) and not call.abandoned
+                stray = cancelled and (not begun or self._clock.now() < soonest)
                 # what was begun and not only read may have been done: never twice
                 if not (lost or stray) or (begun and not reads):
                     raise refused(error) from None
@@ -196,14 +200,9 @@ class Database:
                 await self._give_back(connection)
         raise StoreError("the memory's database closed every connection; is it being restarted?")
 
-    def _begin(self, left: float, tenant: str | None, reads: bool) -> bytes:
-        """One round trip: no parameters, so both are of a form that cannot be mistaken for SQL."""
-        ms = max(_LEAST_MS, math.ceil(min(self._policy.statement_timeout_ms, left * 1000, _MOST_MS)))
-        settings = f"set_config('statement_timeout', '{ms:d}', true)"
-        if tenant is not None:
-            settings += f", set_config('app.user_hash', '{checked(tenant)}', true)"
-        how = "ISOLATION LEVEL REPEATABLE READ READ ONLY" if reads else "ISOLATION LEVEL READ COMMITTED"
-        return f"BEGIN {how}; SELECT {settings}".encode()
+    def _limit_ms(self, left: float) -> int:
+        """What one statement may take when so many seconds are left."""
+        return max(_LEAST_MS, math.ceil(min(self._policy.statement_timeout_ms, left * 1000, _MOST_MS)))
 
     async def _give_back(self, connection: Connection) -> None:
         """Without an open transaction; one that does not get there is closed, and the pool makes another."""
@@ -233,6 +232,15 @@ class Database:
         self._abandoned.pop(task, None)
         if not task.cancelled():
             task.exception()  # looked at: nobody else will
+
+
+def _begin(limit_ms: int, tenant: str | None, reads: bool) -> bytes:
+    """One round trip: no parameters, so both are of a form that cannot be mistaken for SQL."""
+    settings = f"set_config('statement_timeout', '{limit_ms:d}', true)"
+    if tenant is not None:
+        settings += f", set_config('app.user_hash', '{checked(tenant)}', true)"
+    how = "ISOLATION LEVEL REPEATABLE READ READ ONLY" if reads else "ISOLATION LEVEL READ COMMITTED"
+    return f"BEGIN {how}; SELECT {settings}".encode()
 
 
 def _cancel(task: "asyncio.Task[Any]", call: _Call) -> None:
