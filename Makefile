@@ -19,7 +19,7 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 INSTALL := -m pip --disable-pip-version-check install --quiet
 PINS := requirements/tests.txt
-TEST_EXTRAS := embedded,dev,evaluation,openfeature,gpu,http,client,memory,otel,torch,distill
+TEST_EXTRAS := embedded,dev,evaluation,openfeature,gpu,http,client,memory,otel,torch,distill,batch
 # Tests and demo neither reach for a hub nor for the host application's database.
 OFFLINE := env -u DATABASE_URL HF_HUB_OFFLINE=1
 CHECKED := src tests benchmarks tools docs recipes

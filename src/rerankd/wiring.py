@@ -90,7 +90,9 @@ def load_model(policy: ModelPolicy, data_dir: Path) -> Model:
                 raise
             _log.warning("not on %s: %s", device, error)
         else:
-            return Model(scorer=scorer, tokenizer=tokenizer, max_tokens=tokenizer.max_tokens)
+            return Model(
+                scorer=scorer, tokenizer=tokenizer, max_tokens=tokenizer.max_tokens, digest=files.sha256
+            )
     raise AssertionError("there is always a last device")
 
 
@@ -124,7 +126,9 @@ def _load_checkpoint(policy: ModelPolicy, data_dir: Path) -> Model:
                 raise
             _log.warning("not on %s: %s", device, error)
         else:
-            return Model(scorer=scorer, tokenizer=tokenizer, max_tokens=tokenizer.max_tokens)
+            return Model(
+                scorer=scorer, tokenizer=tokenizer, max_tokens=tokenizer.max_tokens, digest=files.sha256
+            )
     raise AssertionError("there is always a last device")
 
 

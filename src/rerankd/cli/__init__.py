@@ -11,7 +11,20 @@ from typing import Annotated, Any, NoReturn, cast
 
 import typer
 
-from rerankd.cli import bench, demo, doctor, evaluate, flag, keys, memory, models, rerank, serve, settings
+from rerankd.cli import (
+    batch,
+    bench,
+    demo,
+    doctor,
+    evaluate,
+    flag,
+    keys,
+    memory,
+    models,
+    rerank,
+    serve,
+    settings,
+)
 from rerankd.cli.terminal import fail, notice
 from rerankd.errors import ConfigError, InvalidRequest, RerankdError
 
@@ -36,7 +49,20 @@ app = typer.Typer(
 
 
 def _register() -> None:
-    for command in (rerank, serve, memory, demo, bench, doctor, evaluate, models, flag, keys, settings):
+    for command in (
+        rerank,
+        serve,
+        batch,
+        memory,
+        demo,
+        bench,
+        doctor,
+        evaluate,
+        models,
+        flag,
+        keys,
+        settings,
+    ):
         command.register(app)
     for group in (app, *(each.typer_instance for each in app.registered_groups if each.typer_instance)):
         for info in group.registered_commands:

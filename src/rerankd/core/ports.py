@@ -142,6 +142,8 @@ class Model:
     """The window of the model, special tokens included."""
     health: Health | None = None
     """Of a scorer that can be lost and replaced while it is in use; None: it is there until it is closed."""
+    digest: str = ""
+    """The SHA-256 of the weights' file, in hexadecimal; empty where whoever loaded it has not seen the file."""
 
 
 class Observer(Protocol):

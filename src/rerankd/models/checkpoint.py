@@ -32,6 +32,8 @@ class Checkpoint:
     """Holds `config.json`, `model.safetensors` and `tokenizer.json`."""
     revision: str
     """The hub's commit; empty for a folder."""
+    sha256: str
+    """Of the weights' file."""
     activation: Activation
     max_tokens: int
     """The window, special tokens included; 0: as the tokenizer says."""
@@ -81,6 +83,7 @@ def resolve_checkpoint(policy: ModelPolicy, *, data_dir: Path | None, hub: Hub |
         model=known.id,
         folder=folder,
         revision=revision,
+        sha256=digests[_FILES[1]],
         activation=known.activation,
         max_tokens=min(
             (each for each in (policy.max_tokens, known.max_tokens, _positions(folder / _FILES[0])) if each),

@@ -35,6 +35,8 @@ class ModelFiles:
     revision: str
     """The hub's commit; empty for a folder or package."""
     onnx: Path
+    sha256: str
+    """Of the ONNX file."""
     tokenizer: Path
     precision: Precision
     batch_invariant: bool
@@ -93,6 +95,7 @@ def resolve(
         source=found.source,
         revision=found.revision,
         onnx=found.onnx.path,
+        sha256=next(check.sha256 for check in checks if check.name == found.onnx.name),
         tokenizer=found.tokenizer.path,
         precision=graph.precision,
         batch_invariant=found.batch_invariant

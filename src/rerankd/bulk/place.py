@@ -1,0 +1,136 @@
+"""Files and folders, wherever fsspec can reach: this machine, S3, GCS, HTTP and more."""
+
+import lzma
+import secrets
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Self
+
+from rerankd.errors import BackendError, InvalidRequest, RerankdError
+
+__all__ = ["PARTIAL", "Place", "refused"]
+
+PARTIAL = "_partial"
+"""The folder of files that are not whole yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A path on a file system. Its methods raise `RerankdError` naming it when it cannot be reached."""
+
+    system: Any
+    path: str
+
+    @classmethod
+    def of(cls, url: str, argument: str) -> Self:
+        """A path, or a URL as `s3://bucket/folder`. Raises `InvalidRequest` for a kind that is not known."""
+        try:
+            import fsspec  # type: ignore[import-untyped]
+        except ImportError as error:
+            raise BackendError(f"bulk work needs more: pip install 'rerankd[batch]' ({error})") from error
+        try:
+            system, path = fsspec.core.url_to_fs(url)
+        except (ValueError, ImportError) as error:
+            raise InvalidRequest(argument, f"{url}: {error}") from None
+        return cls(system, path)
+
+    @property
+    def url(self) -> str:
+        """What names it to another process; on this machine a plain path."""
+        if "file" in self._protocols:
+            return self.path
+        return str(self.system.unstrip_protocol(self.path))
+
+    @property
+    def _protocols(self) -> tuple[str, ...]:
+        kinds = self.system.protocol
+        return (kinds,) if isinstance(kinds, str) else tuple(kinds)
+
+    def __truediv__(self, name: str) -> "Place":
+        return Place(self.system, f"{self.path.rstrip('/')}/{name}")
+
+    @property
+    def name(self) -> str:
+        return self.path.rstrip("/").rpartition("/")[2]
+
+    def exists(self) -> bool:
+        with refused(self, "looked at"):
+            return bool(self.system.exists(self.path))
+
+    def is_folder(self) -> bool:
+        with refused(self, "looked at"):
+            return bool(self.system.isdir(self.path))
+
+    def names(self) -> list[str]:
+        """What is directly in the folder, sorted; nothing where there is no folder."""
+        with refused(self, "listed"):
+            if not self.system.isdir(self.path):
+                return []
+            self.system.invalidate_cache(self.path)
+            return sorted(Place(self.system, found).name for found in self.system.ls(self.path, detail=False))
+
+    def matches(self) -> "list[Place]":
+        """The files that a pattern names, sorted by their paths."""
+        with refused(self, "listed"):
+            return [Place(self.system, found) for found in sorted(self.system.glob(self.path))]
+
+    def identity(self) -> dict[str, Any]:
+        """What tells one state of a file from another, as far as its system says."""
+        with refused(self, "looked at"):
+            info = self.system.info(self.path)
+        known = [
+            info.get(key) for key in ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified")
+        ]
+        changed = next((each for each in known if each is not None), "")
+        return {"file": self.url, "size": info.get("size"), "changed": str(changed)}
+
+    @contextmanager
+    def reading(self) -> "Iterator[BinaryIO]":
+        """The file, open for reading; a compressed one (`.gz`, `.bz2`, `.xz`, `.zst`) is unpacked."""
+        import fsspec
+
+        with refused(self, "read"):
+            compression = fsspec.utils.infer_compression(self.path)
+            with self.system.open(self.path, "rb", compression=compression) as file:
+                yield file
+
+    def read(self) -> bytes:
+        with self.reading() as file:
+            return file.read()
+
+    @contextmanager
+    def replacing(self, root: "Place") -> "Iterator[BinaryIO]":
+        """Write a file that is whole or not there: it is moved into place when the block ends without error.
+
+        `root`: the folder of the job, in which what is not whole yet has a folder of its own.
+        """
+        partial = root / PARTIAL / f"{self.name}.{secrets.token_hex(4)}"
+        with refused(self, "written"):
+            self.system.makedirs((root / PARTIAL).path, exist_ok=True)
+            self.system.makedirs(self.path.rpartition("/")[0], exist_ok=True)
+            with self.system.open(partial.path, "wb") as file:
+                yield file
+            self.system.mv(partial.path, self.path)
+
+    def remove(self) -> None:
+        """The file or folder, if it is there."""
+        with refused(self, "removed"):
+            if self.system.exists(self.path):
+                self.system.rm(self.path, recursive=True)
+
+
+@contextmanager
+def refused(place: Place, done: str) -> Iterator[None]:
+    """Name the place in whatever its file system raises."""
+    try:
+        yield
+    except OSError as error:
+        raise RerankdError(
+            f"{place.url}: cannot be {done}: {error.strerror or type(error).__name__}"
+        ) from error
+    except (EOFError, zlib.error, lzma.LZMAError) as error:
+        raise RerankdError(
+            f"{place.url}: cannot be {done}: it is packed, and cut short or damaged"
+        ) from error
