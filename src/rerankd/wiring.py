@@ -226,7 +226,7 @@ def build_service(settings: Settings) -> "Service":
     """The service that the settings describe. Nothing is started before it runs.
 
     Raises `ConfigError` where an API key is needed and there is none, and `BackendError` when the `http` extra
-    is missing.
+    is missing, or the `memory` extra where the memory is to be served.
     """
     try:
         from rerankd.http.app import create_app
@@ -254,11 +254,24 @@ def build_service(settings: Settings) -> "Service":
         at_end.append(provider.shutdown)
     isolated = settings.model.isolated or (policy.isolated and hasattr(os, "fork"))
     reranker = build(settings, observers=observers, wait=False, isolated=isolated)
+    memory = None
+    if policy.memory:
+        from rerankd.http.memory.opening import ServedMemory
+
+        memory = ServedMemory(lambda: build_memory(settings, reranker, observers=observers))
     app = create_app(
-        reranker, policy=policy, access=access, metrics=metrics, summary=summary, live=live, joined=joined
+        reranker,
+        policy=policy,
+        access=access,
+        metrics=metrics,
+        summary=summary,
+        live=live,
+        memory=memory,
+        joined=joined,
     )
     server = Server(app, policy, clock)
-    return Service(reranker, server, clock=clock, metrics=metrics, at_end=tuple(at_end))
+    also = () if memory is None else (memory,)
+    return Service(reranker, server, clock=clock, metrics=metrics, also=also, at_end=tuple(at_end))
 
 
 def keys_path(settings: Settings) -> Path:

@@ -1,6 +1,6 @@
 """What callers of the memory can rely on, over a store in memory and an embedder that counts common words."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -394,6 +394,8 @@ async def test_an_observer_that_fails_breaks_nothing() -> None:
         ({"created_at": "yesterday"}, "created_at"),
         ({"created_at": datetime(2026, 1, 1)}, "time zone"),  # noqa: DTZ001 - that is the point
         ({"created_at": [NOW, NOW]}, "one for each of 1"),
+        ({"created_at": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=1)))}, "years 1 to 9999"),
+        ({"created_at": datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-1)))}, "years 1 to 9999"),
     ],
 )
 async def test_a_wrong_argument_is_named_before_any_work(arguments: dict[str, Any], named: str) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rerankd.memory.types import Recall
     from rerankd.settings import Settings
 
-__all__ = ["as_json", "register"]
+__all__ = ["register"]
 
 T = TypeVar("T")
 
@@ -125,37 +125,12 @@ def query(
 
     recall = _run(context, work, asks=True)
     if json_output:
-        typer.echo(json.dumps(as_json(recall)))
+        typer.echo(json.dumps(recall.as_dict()))
         return
     from rerankd.cli.recalled import show_recall
     from rerankd.cli.terminal import output
 
     show_recall(output(), recall, query=question)
-
-
-def as_json(recall: "Recall") -> dict[str, Any]:
-    """A recall as `--json` prints it; others script against it."""
-    return {
-        "outcome": recall.outcome.value,
-        "reason": None if recall.reason is None else recall.reason.value,
-        "depth": recall.depth,
-        "candidates": recall.candidates,
-        "dropped": recall.dropped,
-        "model": recall.model,
-        "timings_ms": {name: round(value, 3) for name, value in asdict(recall.timings).items()},
-        "results": [
-            {
-                "id": str(chunk.id),
-                "text": str(chunk.text),
-                "metadata": dict(chunk.metadata),
-                "score": chunk.score,
-                "retrieval_score": chunk.retrieval_score,
-                "retrieval_rank": chunk.retrieval_rank,
-                "created_at": chunk.created_at.isoformat(),
-            }
-            for chunk in recall
-        ],
-    }
 
 
 @memory.command()

@@ -28,6 +28,14 @@ def serve(
         typer.Option("--port", min=0, max=65_535, metavar="P", help="The port; 0: one that is free."),
     ] = None,
     model: ModelName = None,
+    memory: Annotated[
+        bool | None,
+        typer.Option(
+            "--memory/--no-memory",
+            help="Serve the memory too, to keys with a memory scope. Without it RERANKD_HTTP_MEMORY, which is off.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Serve every common rerank API, and a page to look at, over HTTP.
 
@@ -43,7 +51,13 @@ def serve(
     from rerankd.logs import configure
     from rerankd.wiring import build_service
 
-    settings = load_settings(**{"http.listen_host": host, "http.listen_port": port, "model.model": model})
+    given = {
+        "http.listen_host": host,
+        "http.listen_port": port,
+        "http.memory": memory,
+        "model.model": model,
+    }
+    settings = load_settings(**given)
     configure(settings.log)
     service = build_service(settings)
     policy = settings.http

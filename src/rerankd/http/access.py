@@ -31,8 +31,11 @@ class Caller:
     def memory(self) -> tuple[str, str | None]:
         """The tenant whose memories the caller may use, and the one user that the key is for, if it is.
 
-        Raises `Refusal` (403) without a memory scope, or with several: which one is meant would be a guess.
+        Raises `Refusal`: 401 without a key; 403 without a memory scope, or with several, as which one is meant
+        would be a guess.
         """
+        if self.key_id is None:
+            raise _unauthorized("memories need an API key, also on loopback: Authorization: Bearer KEY")
         found = [scope.removeprefix("memory:") for scope in self.scopes if scope.startswith("memory:")]
         if len(found) != 1:
             raise Refusal("forbidden", "this needs a key with one scope memory:TENANT", code="scope")
@@ -58,6 +61,10 @@ class Access(Protocol):
     def enter(self, caller: Caller) -> AbstractContextManager[Entry]:
         """Counts the request while it is under way."""
         ...
+
+
+def _unauthorized(why: str) -> Refusal:
+    return Refusal("unauthorized", why, headers={"www-authenticate": "Bearer"})
 
 
 _ANYBODY = Caller(None, frozenset({"rerank"}))
@@ -96,7 +103,7 @@ class KeyAccess:
             found = None  # fail closed
         if found is None:
             why = "the API key is not good" if given else "an API key is needed: Authorization: Bearer KEY"
-            raise Refusal("unauthorized", why, headers={"www-authenticate": "Bearer"})
+            raise _unauthorized(why)
         return Caller(found.id, frozenset(found.scopes))
 
     @contextmanager

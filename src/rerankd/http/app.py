@@ -31,12 +31,25 @@ from rerankd.http.dialects.union import Union, UnionError
 from rerankd.http.dialects.vllm import Vllm
 from rerankd.http.dialects.voyage import Voyage
 from rerankd.http.live import Live
-from rerankd.http.openapi import body_of, describe, responses_of
+from rerankd.http.memory.bodies import (
+    MemoryAdded,
+    MemoryAddRequest,
+    MemoryAnswer,
+    MemoryDeleted,
+    MemoryDeleteRequest,
+    MemoryErased,
+    MemoryEraseRequest,
+    MemoryQueryRequest,
+)
+from rerankd.http.memory.opening import ServedMemory
+from rerankd.http.memory.routes import MemoryRoutes
+from rerankd.http.openapi import body_of, describe, memory_responses_of, responses_of
 from rerankd.http.page import add_page
 from rerankd.http.policy import HttpPolicy
 from rerankd.http.refusal import Refusal, union_body
 from rerankd.http.rerank import Joined, Rerank, request_id
 from rerankd.http.state import State, release
+from rerankd.memory.policy import MemoryPolicy
 from rerankd.metrics import PrometheusObserver
 from rerankd.reranker import Reranker
 from rerankd.summary import Summary
@@ -82,12 +95,14 @@ def create_app(
     metrics: PrometheusObserver | None = None,
     summary: Summary | None = None,
     live: Live | None = None,
+    memory: ServedMemory | None = None,
     joined: Joined | None = None,
 ) -> FastAPI:
     """The application around a reranker, which somebody else starts and closes.
 
     `metrics`, `summary` and `live` are observers of that reranker. `app.state.draining` says that the server
-    is shutting down: not ready, and new requests are refused. `joined`: `rerankd.tracing.joined`, or nothing.
+    is shutting down: not ready, and new requests are refused. `memory`: None where none is served; somebody
+    else enters it. `joined`: `rerankd.tracing.joined`, or nothing.
     """
     app = FastAPI(
         title="rerankd",
@@ -101,12 +116,16 @@ def create_app(
     )
     app.state.draining = False
     _rerank_routes(app, Rerank(reranker, policy, access, joined=joined))
-    _state_routes(app, State(reranker, policy, access, metrics=metrics, summary=summary, live=live))
+    _memory_routes(app, MemoryRoutes(memory, policy, access, reranker.clock, joined=joined))
+    state = State(reranker, policy, access, metrics=metrics, summary=summary, live=live, memory=memory)
+    _state_routes(app, state)
     add_page(app)
     app.add_exception_handler(Refusal, _refusal)
     app.add_exception_handler(HTTPException, _http_error)
     requests: set[type[BaseModel]] = {each.Request for each in (*DIALECTS.values(), _UNION)}
-    app.openapi = lambda: dict(describe(app, sorted((*requests, FlagBody), key=str), policy))  # type: ignore[method-assign]
+    requests |= {FlagBody, MemoryAddRequest, MemoryQueryRequest, MemoryDeleteRequest, MemoryEraseRequest}
+    kept = MemoryPolicy() if memory is None else memory.policy
+    app.openapi = lambda: dict(describe(app, sorted(requests, key=str), policy, kept))  # type: ignore[method-assign]
     return app
 
 
@@ -135,6 +154,25 @@ def _rerank_routes(app: FastAPI, rerank: Rerank) -> None:
             operation_id=f"rerank{path.replace('/', '_')}",
             openapi_extra=body_of([each.Request for each in shared]),
             responses=responses_of(shared),
+        )
+
+
+def _memory_routes(app: FastAPI, memory: MemoryRoutes) -> None:
+    for name, handler, asked, answered in (
+        ("add", memory.add, MemoryAddRequest, MemoryAdded),
+        ("query", memory.query, MemoryQueryRequest, MemoryAnswer),
+        ("delete", memory.delete, MemoryDeleteRequest, MemoryDeleted),
+        ("erase", memory.erase, MemoryEraseRequest, MemoryErased),
+    ):
+        app.add_api_route(
+            f"/api/v1/memory/{name}",
+            handler,
+            methods=["POST"],
+            response_model=None,
+            tags=["memory"],
+            operation_id=f"memory_{name}",
+            openapi_extra=body_of([asked]),
+            responses=memory_responses_of(answered),
         )
 
 

@@ -1,14 +1,16 @@
 """The caller's budget, from the body or a header, and the headers that say how an answer came about."""
 
 import math
+from collections.abc import Mapping
 
 from starlette.datastructures import Headers
 
 from rerankd.core.answer import Ranking
 from rerankd.http.policy import HttpPolicy
 from rerankd.http.refusal import Refusal
+from rerankd.memory.types import Recall
 
-__all__ = ["DEGRADATION_HEADERS", "budget_ms", "degradation"]
+__all__ = ["DEGRADATION_HEADERS", "budget_ms", "degradation", "degradation_of_recall"]
 
 DEGRADATION_HEADERS = {
     "x-rerank-outcome": "`reranked`, `partial` or `skipped`.",
@@ -47,15 +49,27 @@ def _header(headers: Headers, name: str, *, strict: bool) -> float | None:
 
 
 def degradation(ranking: Ranking) -> dict[str, str]:
-    timings = ranking.timings
-    stages = ("queue", "tokenize", "inference", "order")
+    """The headers of a ranking."""
+    stages = {stage: getattr(ranking.timings, stage) for stage in ("queue", "tokenize", "inference", "order")}
+    return _headers(ranking, ranking.candidates_total, ranking.elapsed_ms, stages)
+
+
+def degradation_of_recall(recall: Recall) -> dict[str, str]:
+    """The headers of what a memory recalled."""
+    stages = {stage: getattr(recall.timings, stage) for stage in ("embed", "store", "rank", "open", "rerank")}
+    return _headers(recall, recall.candidates, recall.timings.total, stages)
+
+
+def _headers(
+    answer: Ranking | Recall, candidates: int, elapsed_ms: float, stages: Mapping[str, float]
+) -> dict[str, str]:
     headers = {
-        "x-rerank-outcome": ranking.outcome.value,
-        "x-rerank-depth": f"{ranking.depth}/{ranking.candidates_total}",
-        "x-rerank-elapsed-ms": f"{ranking.elapsed_ms:.1f}",
-        "x-rerank-model": ranking.model or "",
-        "server-timing": ", ".join(f"{stage};dur={getattr(timings, stage):.1f}" for stage in stages),
+        "x-rerank-outcome": answer.outcome.value,
+        "x-rerank-depth": f"{answer.depth}/{candidates}",
+        "x-rerank-elapsed-ms": f"{elapsed_ms:.1f}",
+        "x-rerank-model": answer.model or "",
+        "server-timing": ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in stages.items()),
     }
-    if ranking.reason is not None:
-        headers["x-rerank-reason"] = ranking.reason.value
+    if answer.reason is not None:
+        headers["x-rerank-reason"] = answer.reason.value
     return headers

@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 from rerankd.core.events import CircuitState, ModelState
 from rerankd.http.call import Answered
+from rerankd.http.memory.bodies import MemoryState
 
 __all__ = ["Figures", "FlagBody", "FlagState", "Health", "Info", "LiveFigures", "Ready", "StatusBody"]
 
@@ -69,6 +70,7 @@ class StatusBody(BaseModel):
     flag: FlagBody
     flag_source: str
     enabled: bool
+    memory: MemoryState
     version: str
     limits: dict[str, float]
 

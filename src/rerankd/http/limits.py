@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
@@ -12,16 +12,23 @@ from rerankd.http.call import Call
 from rerankd.http.policy import HttpPolicy
 from rerankd.http.refusal import Refusal
 
-__all__ = ["check", "parse", "read_body", "require_json", "validated"]
+__all__ = ["check", "over", "parse", "read_body", "refuse_while_draining", "require_json", "validated"]
 
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 """A string, or what begins as one and never ends. Possessive: a body made for it must not make it try again."""
+_Model = TypeVar("_Model", bound=BaseModel)
 _BRACKETS = b"[]{}"
 _NO_BRACKETS = bytes(set(range(256)) - set(_BRACKETS))
 _SHOWN = 60
 """An error shows no longer name of a field."""
 _BRANCH = re.compile(r"str|int|[A-Z]\w*")
 """What pydantic adds to a place to say which of several types it tried."""
+
+
+def refuse_while_draining(request: Request) -> None:
+    """A server that is shutting down takes nothing new."""
+    if request.app.state.draining:
+        raise Refusal("shutting_down", "the server is shutting down", headers={"connection": "close"})
 
 
 def require_json(request: Request) -> None:
@@ -81,7 +88,7 @@ def _position(said: str) -> str:
     return said if len(said) <= 120 else said[:120]
 
 
-def validated(model: type[BaseModel], body: Mapping[str, Any]) -> BaseModel:
+def validated(model: type[_Model], body: Mapping[str, Any]) -> _Model:
     """The body, checked. The refusal names the first field that is wrong and what was seen, never a text."""
     try:
         return model.model_validate(body)
@@ -146,16 +153,17 @@ def _kind(value: object) -> str:
 def check(call: Call, policy: HttpPolicy, texts: str) -> None:
     """Sizes. `texts`: what the dialect calls its candidates."""
     if len(call.query) > policy.max_query_chars:
-        _over("query", f"{policy.max_query_chars} characters", len(call.query))
+        over("query", f"{policy.max_query_chars} characters", len(call.query))
     if len(call.candidates) > policy.max_candidates:
-        _over(texts, f"{policy.max_candidates} candidates", len(call.candidates))
+        over(texts, f"{policy.max_candidates} candidates", len(call.candidates))
     for place, each in enumerate(call.candidates):
         length = len(each if isinstance(each, str) else each["text"])
         if length > policy.max_candidate_chars:
-            _over(f"{texts}[{place}]", f"{policy.max_candidate_chars} characters", length)
+            over(f"{texts}[{place}]", f"{policy.max_candidate_chars} characters", length)
 
 
-def _over(field: str, limit: str, seen: int) -> None:
+def over(field: str, limit: str, seen: int) -> NoReturn:
+    """Refuse what is over a limit, naming it and what was seen."""
     raise Refusal(
         "validation", f"{field}: at most {limit} are allowed, got {seen}", param=field, code="limit"
     )

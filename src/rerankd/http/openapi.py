@@ -10,10 +10,13 @@ from pydantic.json_schema import models_json_schema
 
 from rerankd.http.budget import DEGRADATION_HEADERS
 from rerankd.http.call import Dialect
+from rerankd.http.dialects.errors import Wrapped
+from rerankd.http.memory.bodies import MemoryAnswer
 from rerankd.http.policy import HttpPolicy
 from rerankd.http.refusal import STATUS, Kind
+from rerankd.memory.policy import MemoryPolicy
 
-__all__ = ["body_of", "describe", "responses_of"]
+__all__ = ["body_of", "describe", "memory_responses_of", "responses_of"]
 
 _REF = "#/components/schemas/{model}"
 _REFUSALS: tuple[Kind, ...] = (
@@ -63,6 +66,21 @@ def responses_of(dialects: Iterable[Dialect]) -> dict[int | str, dict[str, Any]]
     return described
 
 
+def memory_responses_of(answered: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
+    """The answers of a route of the memory, by status."""
+    described: dict[int | str, dict[str, Any]] = {200: {"model": answered, "description": "Done."}}
+    if answered is MemoryAnswer:
+        described[200] |= {"description": "The memories, best first.", "headers": _HEADERS}
+    for kind in (*_REFUSALS, "not_found", "rate_limited"):
+        if kind != "empty":
+            described[STATUS[kind]] = {"model": Wrapped, "description": f"Refused: {kind.replace('_', ' ')}."}
+    described[404]["description"] = "No memory is served here."
+    described[503]["description"] = (
+        "By `error.type`: `store_error` (the database), `seal_error` (a key), `embedder_error`, `shutting_down`."
+    )
+    return described
+
+
 def _any(types: Iterable[Any]) -> Any:
     joined: Any = None
     for each in types:
@@ -70,7 +88,9 @@ def _any(types: Iterable[Any]) -> Any:
     return joined
 
 
-def describe(app: FastAPI, models: Iterable[type[BaseModel]], policy: HttpPolicy) -> Mapping[str, Any]:
+def describe(
+    app: FastAPI, models: Iterable[type[BaseModel]], policy: HttpPolicy, memory: MemoryPolicy
+) -> Mapping[str, Any]:
     """The whole description, made once."""
     if app.openapi_schema is None:
         document = get_openapi(
@@ -81,6 +101,7 @@ def describe(app: FastAPI, models: Iterable[type[BaseModel]], policy: HttpPolicy
         for name, schema in defined.get("$defs", {}).items():
             schemas.setdefault(name, schema)
         _limit(schemas, policy)
+        _limit_memories(schemas, policy, memory)
         _secure(document)
         app.openapi_schema = document
     return app.openapi_schema
@@ -99,6 +120,16 @@ def _limit(schemas: dict[str, Any], policy: HttpPolicy) -> None:
                 _limit_texts(described["items"], policy)
     for name in ("TextObject", "OwnCandidate"):
         schemas[name]["properties"]["text"]["maxLength"] = policy.max_candidate_chars
+
+
+def _limit_memories(schemas: dict[str, Any], policy: HttpPolicy, memory: MemoryPolicy) -> None:
+    memories = schemas["MemoryAddRequest"]["properties"]["memories"]
+    memories["maxItems"] = schemas["MemoryDeleteRequest"]["properties"]["ids"]["maxItems"] = (
+        policy.max_memories
+    )
+    for each in (*memories["items"]["anyOf"], schemas["NewMemory"]["properties"]["text"]):
+        if each.get("type") == "string":
+            each["maxLength"] = memory.max_characters
 
 
 def _limit_texts(items: dict[str, Any], policy: HttpPolicy) -> None:
@@ -120,5 +151,5 @@ def _secure(document: dict[str, Any]) -> None:
         for method, operation in operations.items():
             if not public:
                 operation["security"] = [{"key": []}]
-            if (method == "post" and "/rank" in path) or ("rerank" in path and method == "post"):
+            if method == "post" and ("/rank" in path or "rerank" in path or path.endswith("/memory/query")):
                 operation.setdefault("parameters", []).append(_BUDGET)

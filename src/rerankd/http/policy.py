@@ -21,6 +21,8 @@ class HttpPolicy:
     """The largest request body, counted while it arrives."""
     max_candidates: int = 1_000
     """Most candidates of one request."""
+    max_memories: int = 256
+    """Most memories that one request adds or deletes; each that is added is embedded before the answer."""
     max_candidate_chars: int = 32_000
     """Most characters of one candidate."""
     max_query_chars: int = 8_000
@@ -52,6 +54,8 @@ class HttpPolicy:
     """Host names that a request may be addressed to; none: on loopback the loopback's own, else any."""
     shutdown_grace_ms: float = 5_000.0
     """How long a stopping server waits for the answers in flight."""
+    memory: bool = False
+    """Serve the memory too, at `/api/v1/memory/`. It always needs a key with a memory scope."""
     isolated: bool = True
     """Run the model in a supervised process of its own, which is replaced when it dies or hangs."""
 
@@ -59,6 +63,7 @@ class HttpPolicy:
         check_range(self, "listen_port", 0, 65_535)
         check_range(self, "max_body_bytes", 1_000)
         check_range(self, "max_candidates", 1)
+        check_range(self, "max_memories", 1)
         check_range(self, "max_candidate_chars", 1)
         check_range(self, "max_query_chars", 1)
         check_range(self, "max_json_depth", 3, 100)

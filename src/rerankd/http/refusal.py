@@ -18,6 +18,9 @@ Kind = Literal[
     "shutting_down",
     "conflict",
     "unavailable",
+    "store_error",
+    "seal_error",
+    "embedder_error",
 ]
 
 STATUS: dict[Kind, int] = {
@@ -34,6 +37,9 @@ STATUS: dict[Kind, int] = {
     "rate_limited": 429,
     "shutting_down": 503,
     "unavailable": 503,
+    "store_error": 503,
+    "seal_error": 503,
+    "embedder_error": 503,
 }
 """The status that goes with each kind, where a refusal does not name another."""
 

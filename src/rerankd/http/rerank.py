@@ -56,8 +56,7 @@ class Rerank:
         dialect = pick(None)
         id = request_id(request)
         try:
-            if request.app.state.draining:
-                raise Refusal("shutting_down", "the server is shutting down", headers={"connection": "close"})
+            limits.refuse_while_draining(request)
             caller = self._access.admit(request.headers)
             caller.require("rerank")
             limits.require_json(request)

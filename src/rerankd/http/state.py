@@ -13,6 +13,7 @@ from rerankd.flags.notation import flag_from_object, flag_to_object
 from rerankd.http import limits
 from rerankd.http.access import Access
 from rerankd.http.live import Live
+from rerankd.http.memory.opening import ServedMemory
 from rerankd.http.policy import HttpPolicy
 from rerankd.http.refusal import Refusal
 from rerankd.metrics import PrometheusObserver
@@ -36,6 +37,7 @@ class State:
         metrics: PrometheusObserver | None,
         summary: Summary | None,
         live: Live | None,
+        memory: ServedMemory | None,
     ) -> None:
         self._reranker = reranker
         self._policy = policy
@@ -43,6 +45,7 @@ class State:
         self._metrics = metrics
         self._summary = summary
         self._live = live
+        self._memory = memory
 
     async def health(self, request: Request) -> Response:
         """Whether the event loop and the supervisor live: that this is answered at all shows both."""
@@ -101,7 +104,10 @@ class State:
         """What the reranker says of itself, and the limits in force."""
         self._access.admit(request.headers)
         status = self._reranker.status()
-        return JSONResponse({**_told(status), "version": release(), "limits": self._limits()})
+        memory = "off" if self._memory is None else self._memory.state
+        return JSONResponse(
+            {**_told(status), "memory": memory, "version": release(), "limits": self._limits()}
+        )
 
     async def live(self, request: Request) -> Response:
         """The last ten minutes."""

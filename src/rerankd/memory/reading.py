@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -143,6 +143,10 @@ def read_moment(value: object, argument: str) -> datetime | None:
         raise InvalidRequest(argument, f"must be a datetime, or None, got {type(value).__name__}")
     if value.utcoffset() is None:
         raise InvalidRequest(argument, "must have a time zone")
+    try:
+        value.astimezone(UTC)
+    except OverflowError:  # the database could keep it, and no driver read it back
+        raise InvalidRequest(argument, "must lie in the years 1 to 9999 of UTC") from None
     return value
 
 

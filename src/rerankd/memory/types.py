@@ -5,7 +5,7 @@ everything sealed is bound to the user. `user_hash` only finds the rows: it chan
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal, overload
 from uuid import UUID
@@ -49,6 +49,18 @@ class MemoryChunk:
     retrieval_rank: int
     """Its place before reranking, from 1."""
     created_at: datetime
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields that others script against, as plain data."""
+        return {
+            "id": str(self.id),
+            "text": str(self.text),
+            "metadata": dict(self.metadata),
+            "score": self.score,
+            "retrieval_score": self.retrieval_score,
+            "retrieval_rank": self.retrieval_rank,
+            "created_at": self.created_at.isoformat(),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +114,19 @@ class Recall(Sequence[MemoryChunk]):
     def __getitem__(self, index: slice) -> Sequence[MemoryChunk]: ...
     def __getitem__(self, index: int | slice) -> MemoryChunk | Sequence[MemoryChunk]:
         return self.chunks[index]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The answer in the shape that the command line and the service give it as JSON. Stable."""
+        return {
+            "outcome": self.outcome.value,
+            "reason": None if self.reason is None else self.reason.value,
+            "depth": self.depth,
+            "candidates": self.candidates,
+            "dropped": self.dropped,
+            "model": self.model,
+            "timings_ms": {name: round(value, 3) for name, value in asdict(self.timings).items()},
+            "results": [chunk.as_dict() for chunk in self.chunks],
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
