@@ -139,6 +139,101 @@ async def test_an_error_of_the_encoder_reaches_whoever_adds() -> None:
             await embedder.texts(["good", "bad", "good"])
 
 
+async def test_after_an_error_no_further_text_is_embedded_and_those_under_way_are_ended() -> None:
+    ended = threading.Event()
+
+    def act(text: str, run: Run) -> None:
+        if text == "bad":
+            raise BackendError("cannot")
+        run.end_native = ended.set
+        ended.wait(10)
+
+    encoder = Encoder(act)
+    async with pooled(encoder, workers=2) as embedder:
+        with pytest.raises(BackendError, match="cannot"):
+            await embedder.texts(["slow", "bad", *["later"] * 20])
+        assert await asyncio.to_thread(ended.wait, 10)
+    assert len(encoder.asked) <= 3
+
+
+async def test_what_hears_of_progress_may_end_it() -> None:
+    def hear(done: int) -> None:
+        if done == 2:
+            raise KeyError("enough")
+
+    encoder = Encoder()
+    async with pooled(encoder, workers=2) as embedder:
+        with pytest.raises(KeyError):
+            await embedder.texts(["text"] * 50, progress=hear)
+        assert len(await embedder.texts(["text"] * 3)) == 3, "and it can be used again"
+    assert len(encoder.asked) < 20
+
+
+async def test_adding_that_is_cancelled_ends_its_runs_and_leaves_the_door_open() -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def act(text: str, run: Run) -> None:
+        if text == "slow":
+            run.end_native = ended.set
+            begun.set()
+            ended.wait(10)
+
+    encoder = Encoder(act)
+    async with pooled(encoder) as embedder:
+        adding = asyncio.create_task(embedder.texts(["slow"] * 10))
+        await asyncio.to_thread(begun.wait, 10)
+        adding.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await adding
+        assert await asyncio.to_thread(ended.wait, 10)
+        assert len(await embedder.texts(["next"])) == 1
+    assert [text for text, _ in encoder.asked] == ["slow", "next"]
+
+
+async def test_several_who_add_at_once_get_their_own_vectors() -> None:
+    async with pooled(Encoder(), workers=2) as embedder:
+        batches = [[letter * length for length in range(1, 6)] for letter in "abc"]
+        made = await asyncio.gather(*(embedder.texts(batch) for batch in batches))
+        assert await embedder.texts([]) == []
+    assert [[float(vector[0]) for vector in vectors] for vectors in made] == [[1, 2, 3, 4, 5]] * 3
+
+
+async def test_what_waits_when_it_is_closed_is_an_error_and_never_a_missing_vector() -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def act(text: str, run: Run) -> None:
+        begun.set()
+        go.wait(10)
+
+    embedder = PooledEmbedder(lambda: Encoder(act), clock=CLOCK)
+    await embedder.open()
+    adding = asyncio.create_task(embedder.texts(["one", "two"]))
+    await asyncio.to_thread(begun.wait, 10)
+    asking = asyncio.create_task(embedder.query("why", deadline=NEVER))
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(embedder.close())
+    with pytest.raises(BackendError, match="closed"):
+        await asking
+    go.set()
+    with pytest.raises(BackendError, match="not open"):
+        await adding
+    await closing
+
+
+def test_it_can_be_opened_again_in_another_event_loop() -> None:
+    embedder = PooledEmbedder(Encoder, clock=CLOCK)
+
+    async def use() -> int:
+        await embedder.open()
+        try:
+            added = await asyncio.gather(*(embedder.texts(["text"] * 3) for _ in range(3)))
+            return sum(map(len, added))
+        finally:
+            await embedder.close()
+
+    assert [asyncio.run(use()) for _ in range(2)] == [9, 9]
+
+
 async def test_what_is_not_open_or_does_not_load_says_so() -> None:
     def fail() -> Encoder:
         raise BackendError("no files")

@@ -1,11 +1,13 @@
 """Sealed vectors are ranked as plain ones would be, and one that does not open is left out and counted."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import numpy as np
 import pytest
 
+from rerankd.memory.embedder import Run
 from rerankd.memory.sealing import DataKey, Sealer, TamperedError
 from rerankd.memory.types import Filter, SealedVector
 from rerankd.memory.vectors import DIMENSIONS, decode, encode, nearest
@@ -79,3 +81,17 @@ def test_no_vectors_are_none_near() -> None:
 def test_what_is_no_vector_is_refused() -> None:
     with pytest.raises(TamperedError):
         decode(b"123")
+
+
+@pytest.mark.parametrize("vector", [None, [], [1.0] * 383, [[1.0] * 384]])
+def test_what_is_no_vector_is_never_encoded(vector: Any) -> None:
+    """A record of it would open, and never be found."""
+    with pytest.raises(ValueError, match="384 numbers"):
+        encode(vector)
+
+
+def test_opening_stops_when_nobody_waits_any_more() -> None:
+    run = Run()
+    run.end()
+    rows = [sealed(number, unit(1.0)) for number in range(1, 4)]
+    assert nearest(SEALER, *WHERE.values(), rows, unit(1.0), 2, Filter(), run).ids == ()

@@ -94,6 +94,7 @@ class PooledEmbedder:
     async def open(self) -> None:
         """Load the encoder. Raises what `load` raises."""
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="rerankd-embed")
+        self._door = asyncio.Semaphore(self._workers)  # of this event loop
         try:
             self._encoder = await asyncio.get_running_loop().run_in_executor(self._pool, self._load)
         except BaseException:
@@ -125,18 +126,15 @@ class PooledEmbedder:
     async def texts(
         self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None
     ) -> list[Vector]:
-        vectors: list[Vector] = [None] * len(texts)
-        waiting = iter(range(len(texts)))
-        done = 0
+        vectors: dict[int, Vector] = {}
+        waiting = iter(enumerate(texts))
 
         async def work() -> None:
-            nonlocal done
-            for at in waiting:  # shared: each takes the next
+            for at, text in waiting:  # shared: each takes the next
                 async with self._door:
-                    vectors[at] = await self._run(texts[at], query=False)
-                done += 1
+                    vectors[at] = await self._run(text, query=False)
                 if progress is not None:
-                    progress(done)
+                    progress(len(vectors))
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -144,7 +142,7 @@ class PooledEmbedder:
                     group.create_task(work())
         except BaseExceptionGroup as failed:
             raise failed.exceptions[0] from None  # one is enough to know
-        return vectors
+        return [vectors[at] for at in range(len(texts))]
 
     async def _run(self, text: str, *, query: bool) -> Vector:
         encoder, pool = self._loaded(), self._pool
@@ -159,6 +157,9 @@ class PooledEmbedder:
             return await asyncio.get_running_loop().run_in_executor(pool, encode)
         except asyncio.CancelledError:
             run.end()
+            task = asyncio.current_task()
+            if task is not None and not task.cancelling():  # not the caller was cancelled, but the run
+                raise BackendError("the embedder was closed meanwhile") from None
             raise
 
     def _loaded(self) -> TextEncoder:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerankd.memory.decay import weight
+from rerankd.memory.embedder import Run
 from rerankd.memory.sealing import Sealer, TamperedError
 from rerankd.memory.types import Filter, SealedVector
 
@@ -37,8 +38,11 @@ class Near:
 
 
 def encode(vector: Sequence[float] | NDArray[Any]) -> bytes:
-    """384 numbers in half precision, least significant byte first."""
-    return np.asarray(vector, dtype=_HALF).tobytes()
+    """384 numbers in half precision, least significant byte first. Raises `ValueError` for anything else."""
+    half = np.asarray(vector, dtype=_HALF)
+    if half.shape != (DIMENSIONS,):
+        raise ValueError(f"a vector has {DIMENSIONS} numbers, got shape {half.shape}")
+    return half.tobytes()
 
 
 def decode(data: bytes) -> NDArray[np.float32]:
@@ -56,16 +60,19 @@ def nearest(
     query: Sequence[float] | NDArray[Any],
     k: int,
     filter: Filter,
+    run: Run | None = None,
 ) -> Near:
     """Open every vector, and find the `k` nearest by cosine distance, or as the filter's half-life says.
 
-    One that does not open in its place is left out and counted.
+    One that does not open in its place is left out and counted. What it gives once `run` has ended nobody reads.
     """
     asked = decode(encode(query))
     opened: list[SealedVector] = []
     distances = np.empty(len(rows))
     block = np.empty((min(_BLOCK, len(rows)), DIMENSIONS), np.float32)
     for start in range(0, len(rows), _BLOCK):
+        if run is not None and run.ended:
+            break
         some = rows[start : start + _BLOCK]
         records = ((row.id, row.cipher) for row in some)
         plains = list(sealer.open_column(records, table=table, column=column))
