@@ -1,31 +1,20 @@
 """What happens to a question when the user or the keys change between two of its steps."""
 
 import asyncio
+import threading
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from rerankd.errors import SealError, StoreError
+from rerankd.memory.embedder import Run
 from rerankd.memory.keys import LocalKeys
 from rerankd.memory.memory import Memory
 from rerankd.memory.testing import InMemoryEpochs, InMemoryStore, fake_memory
+from tests.memory.meddled import Meddled
 
 pytestmark = pytest.mark.threads
-
-
-class Meddled(InMemoryStore):
-    """Lets a test do something just before a call."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.before: dict[str, Any] = {}
-
-    async def _called(self, name: str, deadline: Any) -> None:
-        meddle = self.before.pop(name, None)
-        if meddle is not None:
-            await meddle()
-        await super()._called(name, deadline)
 
 
 async def replaced(memory: Memory, text: str) -> None:
@@ -59,12 +48,51 @@ async def test_a_user_who_is_made_anew_again_and_again_is_an_error_and_not_an_em
         await memory.add(["old"], user_id="ada")
 
         async def again() -> None:
+            store.before["rows"] = again
             await replaced(memory, "new")
-            store.before["rows"] = lambda: replaced(memory, "newer")
 
         store.before["rows"] = again
         with pytest.raises(StoreError, match="again and again"):
             await memory.query("x", user_id="ada", budget_ms=None)
+
+
+@pytest.mark.parametrize(("mode", "first"), [("plain", "vectors"), ("sealed", "nearest")])
+async def test_a_user_whose_vectors_change_their_kind_between_two_reads_is_read_anew(
+    mode: Any, first: str
+) -> None:
+    """The kind that is not kept is asked for first, and the other one when that is not kept any more."""
+    store = Meddled()
+    keys, peppers = InMemoryEpochs("key"), InMemoryEpochs("pepper")
+    other = "sealed" if mode == "plain" else "plain"
+    async with (
+        fake_memory(store, keys=keys, peppers=peppers, vectors=mode) as here,
+        fake_memory(store, keys=keys, peppers=peppers, vectors=other) as there,
+    ):
+        await there.add(["text"], user_id="ada")
+        store.before[first] = here.reembed
+        recall = await here.query("text", user_id="ada", budget_ms=None)
+    assert [str(chunk.text) for chunk in recall] == ["text"]
+
+
+async def test_sealed_vectors_that_are_not_ranked_in_time_are_an_error_at_the_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And whoever opens them stops, as nobody waits any more."""
+    stopped = threading.Event()
+
+    def slow(*given: Any) -> None:
+        run: Run = given[-1]
+        while not run.ended:
+            time_passes.wait(0.001)
+        stopped.set()
+
+    time_passes = threading.Event()
+    async with fake_memory(vectors="sealed") as memory:
+        await memory.add([f"number {number}" for number in range(300)], user_id="ada")
+        monkeypatch.setattr("rerankd.memory.vectors.nearest", slow)
+        with pytest.raises(StoreError, match="by the deadline"):
+            await memory.query("number 3", user_id="ada", budget_ms=30)
+        assert await asyncio.to_thread(stopped.wait, 10)
 
 
 @pytest.mark.parametrize("mode", ["plain", "sealed"])

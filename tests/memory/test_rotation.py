@@ -11,7 +11,7 @@ from rerankd.errors import SealError, StoreError
 from rerankd.memory.epochs import MissingKey
 from rerankd.memory.memory import Memory
 from rerankd.memory.sealing import open_record
-from rerankd.memory.testing import InMemoryEpochs, InMemoryStore, fake_memory
+from rerankd.memory.testing import InMemoryEpochs, InMemoryMaintenance, InMemoryStore, fake_memory
 from rerankd.memory.types import UserRecord
 
 pytestmark = pytest.mark.threads
@@ -152,7 +152,70 @@ async def test_a_rotation_that_was_interrupted_goes_on_where_it_was(
         done = await memory.rotate_keys()
         await check_everybody(memory)
     assert done.users == len(USERS) - 5
+    assert done.resumed
     assert len(world.keys.all()) == 1
+
+
+@pytest.fixture
+async def interrupted(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A rotation of the key has moved everybody but one user, and ended there."""
+    moved = 0
+    rewrap = InMemoryMaintenance.rewrap
+
+    async def fails_at_last(self: Any, *arguments: Any, **options: Any) -> bool:
+        nonlocal moved
+        moved += 1
+        if moved == len(USERS):
+            raise StoreError("gone")
+        return await rewrap(self, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(InMemoryMaintenance, "rewrap", fails_at_last)
+        async with world.memory() as memory:
+            with pytest.raises(StoreError):
+                await memory.rotate_keys()
+    return world
+
+
+async def test_ending_an_interrupted_rotation_says_that_erasures_want_one_more(interrupted: World) -> None:
+    """Who was erased in between was under the new key already, which is in force and not destroyed."""
+    async with interrupted.memory() as memory:
+        await memory.erase_user(user_id=USERS[0])
+        assert "rotate once more" in (await memory.rotate_keys()).remaining
+        assert (await memory.rotate_keys()).remaining == ""
+
+
+async def test_erasing_with_a_rotation_is_final_though_another_was_interrupted(interrupted: World) -> None:
+    before = interrupted.users()
+    async with interrupted.memory(vectors="sealed") as memory:
+        await memory.reembed()
+        done = await memory.erase_user(user_id=USERS[0], rotate=True)
+    (erased,) = (
+        user for user in before if user.subject not in {user.subject for user in interrupted.users()}
+    )
+    assert done.final
+    assert erased.key_id not in interrupted.keys.all(), "what wrapped its data key is gone"
+
+
+async def test_an_erasure_whose_rotation_fails_says_that_the_user_is_gone_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: Any, **__: Any) -> bool:
+        raise StoreError("gone")
+
+    monkeypatch.setattr(InMemoryMaintenance, "rewrap", fails)
+    async with world.memory() as memory:
+        with pytest.raises(StoreError, match=r"the user is erased, but not finally.*gone"):
+            await memory.erase_user(user_id=USERS[0], rotate=True)
+        assert not (await memory.erase_user(user_id=USERS[0])).known
+
+
+async def test_an_erasure_that_cannot_rotate_is_refused_before_anything_is_done(world: World) -> None:
+    async with world.memory() as memory:
+        object.__setattr__(memory._parts, "maintenance", None)
+        with pytest.raises(StoreError, match="RERANKD_STORE_MAINTAIN_URL"):
+            await memory.erase_user(user_id=USERS[0], rotate=True)
+        assert await memory.count(user_id=USERS[0]) == 1
 
 
 async def test_a_user_who_cannot_be_moved_keeps_the_old_key_alive(world: World) -> None:

@@ -169,6 +169,32 @@ _ISOLATION = (
     ),
 )
 
+_CHANGES = (
+    _of(
+        "memory/store/statements.py",
+        "a memory is kept with a kind of vector that its user has no more, and is never found",
+        "AND subject = %s AND embedder = %s AND vectors = %s AND seals",
+        "AND subject = %s AND %s <> '' AND %s <> '' AND seals",
+        _STORE + "test_contract.py::test_rows_whose_vectors_are_of_another_kind_by_now_are_refused",
+    ),
+    _of(
+        "memory/recall.py",
+        "vectors that change their kind under a question look like no memories",
+        "            raise _Moved  # each kind",
+        "            pass  # each kind",
+        "tests/memory/test_recall.py::"
+        "test_a_user_whose_vectors_change_their_kind_between_two_reads_is_read_anew",
+    ),
+    _of(
+        "memory/memory.py",
+        "an erasure is called final while the key that opens it is in force",
+        "if done.resumed:",
+        "if not done:",
+        "tests/memory/test_rotation.py::"
+        "test_erasing_with_a_rotation_is_final_though_another_was_interrupted",
+    ),
+)
+
 _SEALS = (
     _of(
         "memory/sealing.py",
@@ -222,4 +248,4 @@ _SEALS = (
     ),
 )
 
-FAULTS = (*_ISOLATION, *_SEALS)
+FAULTS = (*_ISOLATION, *_CHANGES, *_SEALS)

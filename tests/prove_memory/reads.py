@@ -237,7 +237,7 @@ async def _through(how: str, server: Server, route: Route, reads: int, *, sessio
         users = await add_users(direct, _TENANTS)
         for user in users:
             rows = new_rows(_ROWS)
-            await direct.insert(user.user_hash, user.subject, rows, seals=_ROWS, deadline=NEVER)
+            await direct.insert(user, rows, seals=_ROWS, deadline=NEVER)
     async with route(server.urls.app) as url:
         policy = StorePolicy(pool_min=_CONNECTIONS, pool_max=_CONNECTIONS)
         pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(

@@ -52,7 +52,7 @@ async def _measure(server: Server, away: list[tuple[bool, float]], quick: bool) 
     async with opened(server.urls.app, StorePolicy(pool_min=4, pool_max=4)) as store:
         users = [await add_user(store) for _ in range(_READERS)]
         for user in users:
-            await store.insert(user.user_hash, user.subject, new_rows(_ROWS), seals=_ROWS, deadline=NEVER)
+            await store.insert(user, new_rows(_ROWS), seals=_ROWS, deadline=NEVER)
         stop = asyncio.Event()
         readers = [asyncio.create_task(_read(store, user, seen, stop)) for user in users]
         for immediate, seconds in away:

@@ -58,7 +58,7 @@ async def add_users(store: PostgresStore, count: int) -> list[UserRecord]:
 async def add_rows(store: PostgresStore, user: UserRecord, rows: Sequence[NewRow]) -> None:
     for start in range(0, len(rows), _BATCH):
         batch = rows[start : start + _BATCH]
-        await store.insert(user.user_hash, user.subject, batch, seals=len(batch), deadline=NEVER)
+        await store.insert(user, batch, seals=len(batch), deadline=NEVER)
         await asyncio.sleep(0)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rerankd.memory.store.port import Maintenance
 from rerankd.memory.types import VectorMode
 
-__all__ = ["Census", "Check", "count_users"]
+__all__ = ["Census", "Check", "count_users", "remarks"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,3 +55,20 @@ async def count_users(maintenance: Maintenance) -> Census:
         embedders=dict(embedders),
         vectors=dict(vectors),
     )
+
+
+def remarks(
+    census: Census, *, key_id: str, pepper_id: str, embedder: str, vectors: VectorMode
+) -> tuple[str, ...]:
+    """What should be done for everybody to be kept as is in force here, in words."""
+    found = []
+    for kind, counts, current in (("key", census.keys, key_id), ("pepper", census.peppers, pepper_id)):
+        if behind := census.users - counts.get(current, 0):
+            found.append(
+                f"{behind} users are under an older {kind}: a rotation was interrupted, run it again"
+            )
+    if behind := census.users - census.embedders.get(embedder, 0):
+        found.append(f"{behind} users' vectors are of another embedder: run `rerankd memory reembed`")
+    if behind := census.users - census.vectors.get(vectors, 0):
+        found.append(f"{behind} users' vectors are not kept {vectors}: run `rerankd memory reembed`")
+    return tuple(found)

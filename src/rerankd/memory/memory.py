@@ -3,24 +3,24 @@
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self
 from uuid import UUID
 
 from rerankd.core.deadline import Deadline
-from rerankd.core.events import Event, MemoryFailed, RecordsRejected
+from rerankd.core.events import Event, MemoryFailed
 from rerankd.core.ports import Observer
 from rerankd.engine.clock import utc_now
 from rerankd.errors import BackendError, InvalidRequest, SealError, StoreError
-from rerankd.memory.census import Check, count_users
+from rerankd.memory.census import Check, count_users, remarks
 from rerankd.memory.directory import Directory
 from rerankd.memory.embedder import Embedder
-from rerankd.memory.epochs import MissingKey
+from rerankd.memory.keeping import Keeper
 from rerankd.memory.keys import Keys
 from rerankd.memory.pepper import Peppers
 from rerankd.memory.policy import MemoryPolicy
@@ -33,24 +33,19 @@ from rerankd.memory.reading import (
     read_user,
     read_whole,
 )
-from rerankd.memory.recall import Question, Recaller, check_embedder
+from rerankd.memory.recall import Question, Recaller
 from rerankd.memory.rotation import Reembedding, Rotation, reembed, rotate_keys, rotate_pepper
-from rerankd.memory.sealing import Sealer, TamperedError
-from rerankd.memory.store.port import EpochChanged, Maintenance, Store, UserGone
-from rerankd.memory.types import Erasure, ExportedMemory, Recall, UserRecord, VectorMode
-from rerankd.memory.vault import Vault, open_row, prepare, seal_rows
+from rerankd.memory.store.port import Maintenance, Store
+from rerankd.memory.types import Erasure, ExportedMemory, Recall, VectorMode
+from rerankd.memory.vault import Vault, prepare
 from rerankd.reranker import UNSET, Reranker, Unset
 
 __all__ = ["Memory", "Server"]
 
 _log = logging.getLogger(__name__)
 
-_Found = TypeVar("_Found")
-
 _NEVER = Deadline.after(0, None)
 """No limit but the store's own for a statement."""
-_ATTEMPTS = 5
-"""How often something is begun anew that a rotation or an erasure got in the way of."""
 
 
 class Server(Protocol):
@@ -65,6 +60,7 @@ _UNTIL_ROTATED = (
     "the write-ahead log and backups may still hold the wrapped data key: run `rerankd memory rotate`, which"
     " destroys the key that opens it"
 )
+_NO_MAINTENANCE = "this needs the maintaining role: set RERANKD_STORE_MAINTAIN_URL"
 _UNTIL_RECYCLED = (
     "plain vectors stay readable in the write-ahead log and in backups until it is recycled and they are gone"
 )
@@ -84,6 +80,7 @@ class _Parts:
     embedder: Embedder
     reranker: Reranker
     owns_reranker: bool
+    keeper: Keeper
     recaller: Recaller
     policy: MemoryPolicy
     mode: VectorMode
@@ -136,6 +133,14 @@ class Memory:
             embedder=embedder,
             reranker=reranker,
             owns_reranker=owns_reranker,
+            keeper=Keeper(
+                store=store,
+                directory=directory,
+                vault=vault,
+                embedder=embedder,
+                mode=vectors,
+                emit=self._emit,
+            ),
             recaller=Recaller(
                 store=store,
                 directory=directory,
@@ -275,104 +280,64 @@ class Memory:
         if not drafts:
             return []
         async with self._told("add"):
-            vectors = await self._parts.embedder.texts(
-                [draft.text for draft in drafts],
+            return await self._parts.keeper.add(
+                self.tenant,
+                user,
+                drafts,
                 progress=None if progress is None else lambda done: progress(done, len(drafts)),
             )
-            for attempt in range(_ATTEMPTS):
-                record, sealer = await self._unlocked(lambda: self._ensured(user))
-                rows = await asyncio.to_thread(seal_rows, sealer, drafts, vectors, record.vectors)
-                try:
-                    await self._parts.store.insert(
-                        record.user_hash, record.subject, rows, seals=sealer.sealed, deadline=_NEVER
-                    )
-                except UserGone:
-                    if attempt == _ATTEMPTS - 1:
-                        raise
-                else:
-                    return [draft.id for draft in drafts]
-            raise AssertionError("the last attempt returns or raises")
 
     async def delete(self, ids: Iterable[UUID | str], *, user_id: str) -> int:
         """Forget memories of this user by their ids; how many there were."""
         user, chosen = read_user(user_id), read_ids(ids)
         async with self._told("delete"):
-            deleted = await self._look(
-                user, lambda user_hash: self._parts.store.delete(user_hash, chosen, deadline=_NEVER)
-            )
-            return deleted or 0
+            return await self._parts.keeper.delete(self.tenant, user, chosen)
 
     async def count(self, *, user_id: str) -> int:
         """How many memories this user has."""
         user = read_user(user_id)
         async with self._told("count"):
-            found = await self._look(
-                user, lambda user_hash: self._parts.store.count(user_hash, deadline=_NEVER)
-            )
-            return found or 0
+            return await self._parts.keeper.count(self.tenant, user)
 
     async def erase_user(self, *, user_id: str, rotate: bool = False) -> Erasure:
         """Forget a user: the data key and every row go. The answer says when that is final.
 
         `rotate`: rotate the key-encryption keys right away, which makes it final for what is sealed. Takes as
-        long as there are users, of all tenants; rotating once for many erasures does the same.
+        long as there are users, of all tenants; rotating once for many erasures does the same. When that fails,
+        the error says that the user is erased all the same.
         """
         user = read_user(user_id)
-        mode: VectorMode | None = None
-
-        async def erase(user_hash: str) -> int | None:
-            nonlocal mode
-            record = await self._parts.store.user(user_hash, deadline=_NEVER)
-            if record is not None:
-                mode = record.vectors
-            return await self._parts.store.erase(user_hash, deadline=_NEVER)
-
+        if rotate and self._parts.maintenance is None:
+            raise StoreError(_NO_MAINTENANCE)
         async with self._told("erase"):
-            rows = await self._look(user, erase)
-        if rows is None:
+            erased = await self._parts.keeper.erase(self.tenant, user)
+        if erased is None:
             return Erasure(rows=0, known=False, final=False, remaining="there is no such user")
-        key = _UNTIL_ROTATED
-        if rotate:
-            key = (await self.rotate_keys()).remaining
+        rows, mode = erased
+        key = await self._rotated_after_erasing() if rotate else _UNTIL_ROTATED
         plain = "" if mode == "sealed" else _UNTIL_RECYCLED
         remaining = "; ".join(filter(None, (key, plain)))
         return Erasure(rows=rows, known=True, final=not remaining, remaining=remaining)
+
+    async def _rotated_after_erasing(self) -> str:
+        """Make an erasure final; what remains to be done for that, in words."""
+        try:
+            done = await self.rotate_keys()
+            if done.resumed:  # whoever was erased may have been under the key that this put in force
+                done = await self.rotate_keys()
+        except (StoreError, SealError) as error:
+            raise type(error)(f"the user is erased, but not finally, as rotating failed: {error}") from error
+        return done.remaining
 
     async def export_user(self, *, user_id: str) -> AsyncIterator[ExportedMemory]:
         """Every memory of this user, oldest first. Nothing where there is no such user.
 
         Raises `SealError` at the end when records did not open, after all that did were given.
         """
-        user, rejected = read_user(user_id), 0
+        user = read_user(user_id)
         async with self._told("export"):
-            for attempt in range(_ATTEMPTS):
-                if await self._record(user) is None:
-                    return
-                record, sealer = await self._unlocked(lambda: self._known(user))
-                try:
-                    async for row in self._parts.store.export(record.user_hash):
-                        try:
-                            opened = open_row(sealer, row)
-                        except TamperedError:
-                            rejected += 1
-                            continue
-                        yield ExportedMemory(
-                            id=opened.id,
-                            text=opened.text,
-                            metadata=opened.metadata,
-                            created_at=opened.created_at,
-                        )
-                    break
-                except UserGone:
-                    # before the first row: the user has moved to another hash, or is gone
-                    if attempt == _ATTEMPTS - 1:
-                        raise
-            if rejected:
-                self._emit(RecordsRejected(subject=record.subject.hex, records=rejected))
-                raise SealError(
-                    f"{rejected} records of this user do not open in their place: damage, or an attack;"
-                    " the others were exported"
-                )
+            async for each in self._parts.keeper.export(self.tenant, user):
+                yield each
 
     # -- upkeep -----------------------------------------------------------------------------------------
 
@@ -380,7 +345,8 @@ class Memory:
         """Put the next key-encryption key in force, wrap every data key anew, destroy the old keys.
 
         Questions are answered all the while. After it no erased user can be opened any more, whatever an old
-        log or backup still holds. Can be run again after it was interrupted.
+        log or backup still holds. Can be run again after it was interrupted: that ends the interrupted one, and
+        the answer's `remaining` says that erasures since then want one more.
         """
         async with self._told("rotate"), self._maintaining() as maintenance:
             done = await rotate_keys(maintenance, self._parts.keys, self._parts.vault, progress=progress)
@@ -411,29 +377,18 @@ class Memory:
         parts = self._parts
         async with self._told("check"):
             await parts.directory.refresh(deadline=_NEVER)
-            census, remarks = None, []
+            census = None
+            to_do: tuple[str, ...] = ()
             if parts.maintenance is not None:
                 async with self._maintaining() as maintenance:
                     census = await count_users(maintenance)
-                for kind, counts, current in (
-                    ("key", census.keys, parts.directory.key_id),
-                    ("pepper", census.peppers, parts.directory.pepper_id),
-                ):
-                    behind = census.users - counts.get(current, 0)
-                    if behind:
-                        remarks.append(
-                            f"{behind} users are under an older {kind}: a rotation was interrupted, run it again"
-                        )
-                if census.embedders.keys() - {parts.embedder.id}:
-                    behind = census.users - census.embedders.get(parts.embedder.id, 0)
-                    remarks.append(
-                        f"{behind} users' vectors are of another embedder: run `rerankd memory reembed`"
-                    )
-                if census.vectors.keys() - {parts.mode}:
-                    behind = census.users - census.vectors.get(parts.mode, 0)
-                    remarks.append(
-                        f"{behind} users' vectors are not kept {parts.mode}: run `rerankd memory reembed`"
-                    )
+                to_do = remarks(
+                    census,
+                    key_id=parts.directory.key_id,
+                    pepper_id=parts.directory.pepper_id,
+                    embedder=parts.embedder.id,
+                    vectors=parts.mode,
+                )
             return Check(
                 tenant=self.tenant,
                 vectors=parts.mode,
@@ -441,67 +396,15 @@ class Memory:
                 key_id=parts.directory.key_id,
                 pepper_id=parts.directory.pepper_id,
                 census=census,
-                remarks=tuple(remarks),
+                remarks=to_do,
             )
 
     # -- parts ------------------------------------------------------------------------------------------
 
-    async def _ensured(self, user_id: str) -> UserRecord:
-        """The user's record; made where there is none."""
-        parts = self._parts
-        for attempt in range(_ATTEMPTS):
-            record = await self._record(user_id)
-            if record is None:
-                try:
-                    record = await parts.store.ensure_user(await self._new(user_id), deadline=_NEVER)
-                except (EpochChanged, MissingKey, UserGone):
-                    if attempt == _ATTEMPTS - 1:
-                        raise
-                    await parts.directory.refresh(deadline=_NEVER)
-                    continue
-            check_embedder(record, parts.embedder)
-            return record
-        raise AssertionError("the last attempt returns or raises")
-
-    async def _new(self, user_id: str) -> UserRecord:
-        parts = self._parts
-        return await parts.vault.new_user(
-            tenant=self.tenant,
-            user_id=user_id,
-            user_hash=parts.directory.hash(self.tenant, user_id),
-            pepper_id=parts.directory.pepper_id,
-            key_id=parts.directory.key_id,
-            embedder=parts.embedder.id,
-            vectors=parts.mode,
-        )
-
-    async def _record(self, user_id: str) -> UserRecord | None:
-        store = self._parts.store
-        return await self._look(user_id, lambda user_hash: store.user(user_hash, deadline=_NEVER))
-
-    async def _known(self, user_id: str) -> UserRecord:
-        record = await self._record(user_id)
-        if record is None:
-            raise UserGone("the user was erased meanwhile")
-        return record
-
-    async def _unlocked(self, read: Callable[[], Awaitable[UserRecord]]) -> tuple[UserRecord, Sealer]:
-        """A user's record, and what seals and opens for it."""
-        record = await read()
-        try:
-            return record, await self._parts.vault.sealer(record, deadline=_NEVER)
-        except MissingKey:
-            # wrapped anew after it was read, and the old key is gone: what is there now, this key opens
-            record = await read()
-            return record, await self._parts.vault.sealer(record, deadline=_NEVER)
-
-    async def _look(self, user_id: str, ask: Callable[[str], Awaitable[_Found | None]]) -> _Found | None:
-        return await self._parts.directory.look(self.tenant, user_id, ask, deadline=_NEVER)
-
     @asynccontextmanager
     async def _maintaining(self) -> AsyncIterator[Maintenance]:
         if self._parts.maintenance is None:
-            raise StoreError("this needs the maintaining role: set RERANKD_STORE_MAINTAIN_URL")
+            raise StoreError(_NO_MAINTENANCE)
         maintenance = self._parts.maintenance()
         await maintenance.open()
         try:

@@ -6,11 +6,12 @@ what is shown instead.
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rerankd.core.deadline import Deadline
 from rerankd.core.events import Event, MemoryQueried, RecordsRejected
@@ -18,7 +19,7 @@ from rerankd.core.types import Text
 from rerankd.errors import StoreError
 from rerankd.memory.decay import oldest, weight
 from rerankd.memory.directory import Directory
-from rerankd.memory.embedder import Embedder, Vector
+from rerankd.memory.embedder import Embedder, Run, Vector
 from rerankd.memory.epochs import MissingKey
 from rerankd.memory.labels import PURPOSE, labels_of
 from rerankd.memory.sealing import Sealer, TamperedError
@@ -36,6 +37,9 @@ from rerankd.memory.types import (
 )
 from rerankd.memory.vault import CHUNKS, VECTOR, Opened, Vault, open_row
 from rerankd.reranker import Reranker
+
+if TYPE_CHECKING:
+    from rerankd.memory.vectors import Near
 
 __all__ = ["Question", "Recaller", "check_embedder"]
 
@@ -108,7 +112,7 @@ class _Stopwatch:
 
 
 class _Moved(Exception):  # noqa: N818 - reads as what happened
-    """The user was erased and made anew between two reads."""
+    """The user was erased and made anew, or the vectors were, between two reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,17 +192,17 @@ class Recaller:
 
     async def _retrieved(self, question: Question, vector: Vector, watch: _Stopwatch) -> _Retrieved:
         """The nearest rows, and what opens them."""
-        for last in (False, True):
+        for last in (False, False, True):
             try:
                 return await self._attempt(question, vector, watch)
             except _Moved:
                 if last:
-                    raise StoreError("the user is being erased and made anew again and again") from None
+                    raise StoreError("the user is being made anew again and again: ask later") from None
             except MissingKey:
                 # the data key was wrapped anew after it was read, and the old key is gone: read it again
                 if last:
                     raise
-        raise AssertionError("the second attempt is the last")
+        raise AssertionError("the last attempt returns or raises")
 
     async def _attempt(self, question: Question, vector: Vector, watch: _Stopwatch) -> _Retrieved:
         labels: tuple[bytes, ...] = ()
@@ -217,6 +221,8 @@ class Recaller:
             found = await read(question, vector, chosen, watch)
             if found.user is None or found.user.vectors == mode:
                 break
+        else:
+            raise _Moved  # each kind was asked for while the other was kept: to be empty is no answer
         if found.user is not None:
             check_embedder(found.user, self._embedder)
         # labels are of one data key: with another one they would find nothing and not say why
@@ -269,7 +275,7 @@ class Recaller:
         sealer = await self._vault.sealer(user, deadline=deadline)
         if not found.rows:
             return _Retrieved((), sealer, user)
-        near = await self._nearest(sealer, found, vector, question.top_k_ann, chosen)
+        near = await self._nearest(question, sealer, found, vector, chosen)
         watch.end("rank")
         read = await self._store.rows(user_hash, near.ids, deadline=deadline)
         watch.end("store")
@@ -279,13 +285,23 @@ class Recaller:
         rows = tuple(replace(row, distance=distances[row.id]) for row in read.rows)
         return _Retrieved(rows, sealer, user, rejected=near.rejected)
 
-    async def _nearest(self, sealer: Sealer, found: Vectors, vector: Vector, k: int, chosen: Filter) -> Any:
+    async def _nearest(
+        self, question: Question, sealer: Sealer, found: Vectors, vector: Vector, chosen: Filter
+    ) -> "Near":
         from rerankd.memory.vectors import nearest
 
-        given = (sealer, CHUNKS, VECTOR, found.rows, vector, k, chosen)
+        run = Run()
+        given = (sealer, CHUNKS, VECTOR, found.rows, vector, question.top_k_ann, chosen, run)
         if len(found.rows) <= _AT_ONCE:
             return nearest(*given)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, nearest, *given)
+        left = question.deadline.remaining(self._reranker.clock.now())
+        try:
+            async with asyncio.timeout(None if left == math.inf else max(0.0, left)):
+                return await asyncio.get_running_loop().run_in_executor(self._threads, nearest, *given)
+        except TimeoutError:
+            raise StoreError("the user's vectors were not opened and ranked by the deadline") from None
+        finally:
+            run.end()  # whoever waited may be gone
 
     def _opened(self, question: Question, found: _Retrieved) -> tuple[list[Opened], int]:
         """The memories that open, and how many records did not."""

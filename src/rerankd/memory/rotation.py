@@ -27,6 +27,10 @@ __all__ = ["Reembedding", "Rotation", "reembed", "rotate_keys", "rotate_pepper"]
 _NEVER = Deadline.after(0, None)
 _PASSES = 20
 """How often all users are gone through; after the first pass hardly anybody is left."""
+_AGAIN = (
+    "this ended a rotation that had been interrupted; whoever was erased since that one was begun may have been"
+    " under the key that is now in force: rotate once more for their erasure to be final"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +43,8 @@ class Rotation:
     """How many were moved."""
     destroyed: tuple[str, ...]
     """What is gone for good."""
+    resumed: bool
+    """Whether it ended a rotation that had been interrupted, and so began none of its own."""
     remaining: str
     """What is still to be done for the old ones to be gone, in words; empty when they are."""
 
@@ -58,7 +64,8 @@ async def rotate_keys(
 ) -> Rotation:
     """Raises `StoreError` where nothing was ever in force, and `SealError` when a user's key does not unwrap."""
     old = await _in_force(maintenance, "key")
-    new = await _unfinished(maintenance, "key", old) or await keys.advance(old)
+    unfinished = await _unfinished(maintenance, "key", old)
+    new = unfinished or await keys.advance(old)
     await _advance(maintenance, "key", old, new)
 
     async def move(user: UserRecord) -> None:
@@ -71,7 +78,15 @@ async def rotate_keys(
     for key_id in await keys.ids():
         if number_of(key_id) < number_of(new):
             (gone if await keys.destroy(key_id) else kept).append(key_id)
-    return Rotation(old=old, new=new, users=moved, destroyed=tuple(gone), remaining=_left(kept, "keys"))
+    remaining = "; ".join(filter(None, (_left(kept, "keys"), _AGAIN if unfinished else "")))
+    return Rotation(
+        old=old,
+        new=new,
+        users=moved,
+        destroyed=tuple(gone),
+        resumed=bool(unfinished),
+        remaining=remaining,
+    )
 
 
 async def rotate_pepper(
@@ -83,7 +98,8 @@ async def rotate_pepper(
 ) -> Rotation:
     """Raises as `rotate_keys`: the user id that a new hash is made of is sealed."""
     old = await _in_force(maintenance, "pepper")
-    new = await _unfinished(maintenance, "pepper", old) or peppers.advance(old)
+    unfinished = await _unfinished(maintenance, "pepper", old)
+    new = unfinished or peppers.advance(old)
     await _advance(maintenance, "pepper", old, new)
 
     async def move(user: UserRecord) -> None:
@@ -100,7 +116,14 @@ async def rotate_pepper(
     for pepper_id in peppers.ids():
         if number_of(pepper_id) < number_of(new):
             (gone if peppers.destroy(pepper_id) else kept).append(pepper_id)
-    return Rotation(old=old, new=new, users=moved, destroyed=tuple(gone), remaining=_left(kept, "peppers"))
+    return Rotation(
+        old=old,
+        new=new,
+        users=moved,
+        destroyed=tuple(gone),
+        resumed=bool(unfinished),
+        remaining=_left(kept, "peppers"),
+    )
 
 
 async def _in_force(maintenance: Maintenance, kind: EpochKind) -> str:

@@ -106,16 +106,16 @@ class InMemoryStore:
         return self._shared.users.setdefault(record.user_hash, _User(record)).record
 
     async def insert(
-        self, user_hash: str, subject: UUID, rows: Sequence[NewRow], *, seals: int, deadline: Deadline
+        self, user: UserRecord, rows: Sequence[NewRow], *, seals: int, deadline: Deadline
     ) -> None:
         await self._called("insert", deadline)
-        user = self._shared.users.get(user_hash)
-        if user is None or user.record.subject != subject:
-            raise UserGone("there is no such user")
-        if user.record.seals + seals >= MOST_SEALS:
+        kept = self._shared.users.get(user.user_hash)
+        if kept is None or _kind(kept.record) != _kind(user):
+            raise UserGone("the user is not as the record says any more")
+        if kept.record.seals + seals >= MOST_SEALS:
             raise SealError("this user's key seals no more")
-        user.record = replace(user.record, seals=user.record.seals + seals)
-        user.rows |= {row.id: row for row in rows}
+        kept.record = replace(kept.record, seals=kept.record.seals + seals)
+        kept.rows |= {row.id: row for row in rows}
 
     async def nearest(
         self, user_hash: str, vector: Sequence[float], k: int, filter: Filter, *, deadline: Deadline
@@ -276,6 +276,11 @@ class InMemoryMaintenance:
 
     def _user(self, subject: UUID) -> _User | None:
         return next((user for user in self._shared.users.values() if user.record.subject == subject), None)
+
+
+def _kind(user: UserRecord) -> tuple[UUID, str, VectorMode]:
+    """What rows are made for."""
+    return user.subject, user.embedder, user.vectors
 
 
 def _matching(user: _User, filter: Filter) -> list[NewRow]:

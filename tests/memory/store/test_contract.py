@@ -15,7 +15,7 @@ from rerankd.engine.clock import SystemClock
 from rerankd.errors import SealError, StoreError
 from rerankd.memory.store.port import EpochChanged, Maintenance, Store, UserGone
 from rerankd.memory.testing import InMemoryStore
-from rerankd.memory.types import Filter, NewRow
+from rerankd.memory.types import Filter, NewRow, UserRecord, VectorMode
 from tests.memory.store.make import (
     NEVER,
     NOON,
@@ -50,8 +50,8 @@ def maintenance(both: tuple[Store, Maintenance]) -> Maintenance:
     return both[1]
 
 
-async def put(store: Store, user_hash: str, subject: UUID, rows: Sequence[NewRow]) -> None:
-    await store.insert(user_hash, subject, rows, seals=2 * len(rows), deadline=NEVER)
+async def put(store: Store, user: UserRecord, rows: Sequence[NewRow]) -> None:
+    await store.insert(user, rows, seals=2 * len(rows), deadline=NEVER)
 
 
 # -- users and epochs -------------------------------------------------------------------------------------
@@ -105,7 +105,7 @@ async def test_an_epoch_begins_once_and_only_maintenance_moves_it_on(
 async def test_a_row_comes_back_as_put(store: Store, mode: str) -> None:
     user = await add_user(store, vectors=mode)
     row = new_row(labels=[b"a" * 16], mode=mode)  # type: ignore[arg-type]
-    await put(store, user.user_hash, user.subject, [row])
+    await put(store, user, [row])
     found = await store.rows(user.user_hash, [row.id], deadline=NEVER)
     assert found.user is not None
     assert found.user.seals == 2
@@ -118,7 +118,7 @@ async def test_a_row_comes_back_as_put(store: Store, mode: str) -> None:
 async def test_rows_come_in_the_order_asked_for_and_unknown_ids_are_left_out(store: Store) -> None:
     user = await add_user(store)
     rows = new_rows(5)
-    await put(store, user.user_hash, user.subject, rows)
+    await put(store, user, rows)
     asked = [rows[3].id, uuid4(), rows[0].id, rows[4].id]
     found = await store.rows(user.user_hash, asked, deadline=NEVER)
     assert [row.id for row in found.rows] == [rows[3].id, rows[0].id, rows[4].id]
@@ -131,14 +131,14 @@ async def test_a_batch_is_added_whole_or_not_at_all(postgres_store: Store) -> No
     user = await add_user(postgres_store)
     rows = new_rows(20)
     with pytest.raises(StoreError) as refused:
-        await put(postgres_store, user.user_hash, user.subject, [*rows, rows[0]])
+        await put(postgres_store, user, [*rows, rows[0]])
     assert str(rows[0].id) not in str(refused.value)
     assert user.user_hash not in str(refused.value)
     assert await postgres_store.count(user.user_hash, deadline=NEVER) == 0
     kept = await postgres_store.user(user.user_hash, deadline=NEVER)
     assert kept is not None
     assert kept.seals == 0
-    await put(postgres_store, user.user_hash, user.subject, rows)
+    await put(postgres_store, user, rows)
     assert await postgres_store.count(user.user_hash, deadline=NEVER) == 20
 
 
@@ -146,32 +146,32 @@ async def test_a_row_has_exactly_one_vector(postgres_store: Store) -> None:
     user = await add_user(postgres_store)
     for row in (replace(new_row(), vector=None), replace(new_row(), vector_cipher=b"both")):
         with pytest.raises(StoreError, match="CheckViolation"):
-            await put(postgres_store, user.user_hash, user.subject, [row])
+            await put(postgres_store, user, [row])
 
 
 async def test_rows_of_a_user_who_is_not_there_are_refused(store: Store) -> None:
     """Erased, moved to another hash, or with another subject than the one that sealed the rows."""
     user = await add_user(store)
     with pytest.raises(UserGone):
-        await put(store, hash_of("nobody"), user.subject, new_rows(1))
+        await put(store, replace(user, user_hash=hash_of("nobody")), new_rows(1))
     with pytest.raises(UserGone):
-        await put(store, user.user_hash, uuid4(), new_rows(1))
+        await put(store, replace(user, subject=uuid4()), new_rows(1))
 
 
 async def test_a_key_that_would_seal_2_to_31_records_seals_no_more(store: Store) -> None:
     user = await add_user(store)
-    await store.insert(user.user_hash, user.subject, [], seals=2**31 - 3, deadline=NEVER)
+    await store.insert(user, [], seals=2**31 - 3, deadline=NEVER)
     with pytest.raises(SealError, match="seal"):
-        await put(store, user.user_hash, user.subject, new_rows(2))
-    await put(store, user.user_hash, user.subject, new_rows(1))
+        await put(store, user, new_rows(2))
+    await put(store, user, new_rows(1))
     assert await store.count(user.user_hash, deadline=NEVER) == 1
 
 
 async def test_deleting_takes_the_users_own_rows_and_says_how_many(store: Store) -> None:
     user, other = await add_user(store), await add_user(store)
     rows, others = new_rows(4), new_rows(2)
-    await put(store, user.user_hash, user.subject, rows)
-    await put(store, other.user_hash, other.subject, others)
+    await put(store, user, rows)
+    await put(store, other, others)
     ids = [rows[0].id, rows[2].id, others[0].id, uuid4()]
     assert await store.delete(user.user_hash, ids, deadline=NEVER) == 2
     assert await store.count(user.user_hash, deadline=NEVER) == 2
@@ -181,22 +181,22 @@ async def test_deleting_takes_the_users_own_rows_and_says_how_many(store: Store)
 
 async def test_erasing_takes_the_user_and_every_row(store: Store) -> None:
     user, other = await add_user(store), await add_user(store)
-    await put(store, user.user_hash, user.subject, new_rows(3))
-    await put(store, other.user_hash, other.subject, new_rows(2))
+    await put(store, user, new_rows(3))
+    await put(store, other, new_rows(2))
     assert await store.erase(user.user_hash, deadline=NEVER) == 3
     assert await store.user(user.user_hash, deadline=NEVER) is None
     assert await store.count(user.user_hash, deadline=NEVER) is None
     assert await store.erase(user.user_hash, deadline=NEVER) is None
     assert await store.count(other.user_hash, deadline=NEVER) == 2
     with pytest.raises(UserGone):
-        await put(store, user.user_hash, user.subject, new_rows(1))
+        await put(store, user, new_rows(1))
 
 
 async def test_an_export_has_every_row_once_oldest_first(store: Store) -> None:
     user = await add_user(store)
     rows = new_rows(1_203)
     random.Random(1).shuffle(rows)
-    await put(store, user.user_hash, user.subject, rows)
+    await put(store, user, rows)
     exported = [row async for row in store.export(user.user_hash)]
     assert [row.id for row in exported] == [row.id for row in sorted(rows, key=lambda row: row.created_at)]
     with pytest.raises(UserGone):
@@ -207,7 +207,7 @@ async def test_an_export_has_every_row_once_oldest_first(store: Store) -> None:
 async def test_an_export_that_is_given_up_costs_no_connection(store: Store) -> None:
     """More of them than there are connections."""
     user = await add_user(store)
-    await put(store, user.user_hash, user.subject, new_rows(3))
+    await put(store, user, new_rows(3))
     for _ in range(8):
         rows = store.export(user.user_hash)
         await anext(rows)
@@ -221,7 +221,7 @@ async def test_an_export_that_is_given_up_costs_no_connection(store: Store) -> N
 async def test_the_nearest_come_first_with_their_distances(store: Store) -> None:
     user = await add_user(store)
     rows = [new_row(near(similarity)) for similarity in (0.1, 0.9, 0.5, 0.7)]
-    await put(store, user.user_hash, user.subject, rows)
+    await put(store, user, rows)
     found = await store.nearest(user.user_hash, near(1.0), 3, ALL, deadline=NEVER)
     assert found.user is not None
     assert found.user.subject == user.subject
@@ -232,7 +232,7 @@ async def test_the_nearest_come_first_with_their_distances(store: Store) -> None
 async def test_ties_are_broken_by_id(store: Store) -> None:
     user = await add_user(store)
     rows = [new_row(near(0.5)) for _ in range(30)]
-    await put(store, user.user_hash, user.subject, rows)
+    await put(store, user, rows)
     found = await store.nearest(user.user_hash, near(1.0), 24, ALL, deadline=NEVER)
     assert [row.id for row in found.rows] == sorted(row.id for row in rows)[:24]
 
@@ -253,7 +253,7 @@ async def test_the_filter_holds_before_the_nearest_are_chosen(store: Store) -> N
     near_ones = [new_row(near(0.9)) for _ in range(50)]
     old_ones = [new_row(near(0.1), at=old) for _ in range(5)]
     tagged_ones = [new_row(near(0.2), labels=[b"x" * 16, tagged]) for _ in range(6)]
-    await put(store, user.user_hash, user.subject, [*near_ones, *old_ones, *tagged_ones])
+    await put(store, user, [*near_ones, *old_ones, *tagged_ones])
 
     async def ids(filter: Filter) -> set[UUID]:
         found = await store.nearest(user.user_hash, near(1.0), 24, filter, deadline=NEVER)
@@ -277,7 +277,7 @@ async def test_decay_orders_by_similarity_times_half_for_every_half_life(store: 
         new_row(near(similarity), at=NOON - timedelta(days=age))
         for similarity, age in zip(similarities, ages, strict=True)
     ]
-    await put(store, user.user_hash, user.subject, rows)
+    await put(store, user, rows)
     filter = Filter(now=NOON, half_life_seconds=86_400.0)
     found = await store.nearest(user.user_hash, near(1.0), 24, filter, deadline=NEVER)
     expected = sorted(range(6), key=lambda i: (-max(0, similarities[i]) * 0.5 ** max(0, ages[i]), rows[i].id))
@@ -292,7 +292,7 @@ async def test_the_nearest_are_those_of_brute_force_over_what_is_stored(
 ) -> None:
     """And there are min(24, all) of them."""
     user = await add_user(store)
-    await put(store, user.user_hash, user.subject, new_rows(size))
+    await put(store, user, new_rows(size))
     stored = {row.id: row.vector async for row in maintenance.rows(user.subject)}
     assert len(stored) == size
     for each in range(5):
@@ -315,7 +315,7 @@ def distance(a: Sequence[float], b: Sequence[float]) -> float:
 async def test_all_sealed_vectors_that_match_are_given_and_plain_ones_are_not(store: Store) -> None:
     user = await add_user(store, vectors="sealed")
     rows = [new_row(mode="sealed", labels=[b"l" * 16] if each % 2 else []) for each in range(40)]
-    await put(store, user.user_hash, user.subject, [*rows, new_row()])
+    await put(store, user, [*rows, new_row()])
     found = await store.vectors(user.user_hash, ALL, deadline=NEVER)
     assert found.user is not None
     assert {row.id: row.cipher for row in found.rows} == {row.id: row.vector_cipher for row in rows}
@@ -352,7 +352,7 @@ async def test_a_user_moves_to_another_hash_with_every_row(store: Store, mainten
     """In one step: it is found under the one or the other, and never under both or neither."""
     user, other = await add_user(store), await add_user(store)
     rows = new_rows(30)
-    await put(store, user.user_hash, user.subject, rows)
+    await put(store, user, rows)
     new = hash_of(("new", user.user_hash))
     assert not await maintenance.set_user_hash(user.subject, old=hash_of("x"), new=new, pepper_id="pepper-2")
     assert await maintenance.set_user_hash(user.subject, old=user.user_hash, new=new, pepper_id="pepper-2")
@@ -363,7 +363,7 @@ async def test_a_user_moves_to_another_hash_with_every_row(store: Store, mainten
     )
     assert await store.count(new, deadline=NEVER) == 30
     with pytest.raises(UserGone):
-        await put(store, user.user_hash, user.subject, new_rows(1))
+        await put(store, user, new_rows(1))
     assert await store.delete(user.user_hash, [rows[0].id], deadline=NEVER) is None
     with pytest.raises(StoreError):  # somebody else is there already
         await maintenance.set_user_hash(user.subject, old=new, new=other.user_hash, pepper_id="pepper-3")
@@ -373,7 +373,7 @@ async def test_a_user_moves_to_another_hash_with_every_row(store: Store, mainten
 async def test_vectors_are_replaced_all_at_once_or_not_at_all(store: Store, maintenance: Maintenance) -> None:
     user = await add_user(store)
     rows = new_rows(3)
-    await put(store, user.user_hash, user.subject, rows)
+    await put(store, user, rows)
     sealed = {row.id: b"sealed " + row.id.bytes for row in rows}
     missing = {id: cipher for id, cipher in sealed.items() if id != rows[0].id}
 
@@ -403,10 +403,29 @@ async def test_vectors_are_replaced_all_at_once_or_not_at_all(store: Store, main
     )
 
 
+async def test_rows_whose_vectors_are_of_another_kind_by_now_are_refused(
+    store: Store, maintenance: Maintenance
+) -> None:
+    """They would be found by nobody, or compared with another embedder's."""
+    user = await add_user(store)
+    kinds: tuple[tuple[str, VectorMode], ...] = (("embedder-2", "plain"), ("embedder-2", "sealed"))
+    for embedder, mode in kinds:
+        before = await store.user(user.user_hash, deadline=NEVER)
+        assert before is not None
+        assert await maintenance.replace_vectors(user.subject, {}, embedder=embedder, mode=mode, seals=0)
+        with pytest.raises(UserGone):
+            await put(store, before, new_rows(1))
+    assert await store.count(user.user_hash, deadline=NEVER) == 0
+    now = await store.user(user.user_hash, deadline=NEVER)
+    assert now is not None
+    assert now.seals == 0
+    await put(store, now, new_rows(1, mode="sealed"))
+
+
 async def test_vacuuming_changes_nothing_that_is_seen(store: Store, maintenance: Maintenance) -> None:
     user = await add_user(store)
     rows = new_rows(5)
-    await put(store, user.user_hash, user.subject, rows)
+    await put(store, user, rows)
     await store.delete(user.user_hash, [rows[0].id], deadline=NEVER)
     await maintenance.vacuum()
     assert await store.count(user.user_hash, deadline=NEVER) == 4
@@ -419,7 +438,7 @@ async def test_a_deadline_that_has_passed_is_an_error_and_changes_nothing(postgr
     user = await add_user(postgres_store)
     passed = Deadline.after(SystemClock().now(), -1)
     with pytest.raises(StoreError, match="by the deadline"):
-        await postgres_store.insert(user.user_hash, user.subject, new_rows(3), seals=6, deadline=passed)
+        await postgres_store.insert(user, new_rows(3), seals=6, deadline=passed)
     with pytest.raises(StoreError, match="by the deadline"):
         await postgres_store.nearest(user.user_hash, unit(1), 24, ALL, deadline=passed)
     assert await postgres_store.count(user.user_hash, deadline=NEVER) == 0

@@ -34,7 +34,7 @@ async def two(store: PostgresStore) -> Two:
     mine, other = await add_user(store), await add_user(store)
     theirs = new_rows(3)
     for user, rows in ((mine, new_rows(3)), (other, theirs)):
-        await store.insert(user.user_hash, user.subject, rows, seals=6, deadline=NEVER)
+        await store.insert(user, rows, seals=6, deadline=NEVER)
     return Two(mine, other, [row.id for row in theirs])
 
 
@@ -264,10 +264,10 @@ async def test_a_pooled_connection_keeps_no_tenant_between_calls(single: Postgre
     await single.nearest(user.user_hash, unit(1), 5, Filter(), deadline=NEVER)
     assert await left_over(single) == ("", set())
     row = new_rows(1)[0]
-    await single.insert(user.user_hash, user.subject, [row], seals=2, deadline=NEVER)
+    await single.insert(user, [row], seals=2, deadline=NEVER)
     assert await left_over(single) == ("", set())
     with pytest.raises(StoreError):
-        await single.insert(user.user_hash, user.subject, [row], seals=2, deadline=NEVER)
+        await single.insert(user, [row], seals=2, deadline=NEVER)
     assert await left_over(single) == ("", set())
 
 
@@ -298,7 +298,7 @@ async def test_an_export_that_is_given_up_leaves_no_tenant(single: PostgresStore
 async def test_many_tenants_at_once_on_few_connections_each_get_their_own(store: PostgresStore) -> None:
     users = [await add_user(store) for _ in range(64)]
     for user in users:
-        await store.insert(user.user_hash, user.subject, new_rows(3), seals=6, deadline=NEVER)
+        await store.insert(user, new_rows(3), seals=6, deadline=NEVER)
 
     async def ask(user: UserRecord, query: int) -> set[UUID]:
         found = await store.nearest(user.user_hash, unit(query), 24, Filter(), deadline=NEVER)

@@ -26,7 +26,7 @@ async def test_users_live_in_their_partition_and_move_between_them(server: Serve
     await maintenance.open()
     users = [await add_user(store) for _ in range(12)]
     for user in users:
-        await store.insert(user.user_hash, user.subject, new_rows(3), seals=6, deadline=NEVER)
+        await store.insert(user, new_rows(3), seals=6, deadline=NEVER)
     with psycopg.connect(urls.maintain) as connection:
         used = connection.execute("SELECT count(DISTINCT tableoid) FROM memory_chunks").fetchone()
     assert (used or (0,))[0] > 1
@@ -38,7 +38,7 @@ async def test_users_live_in_their_partition_and_move_between_them(server: Serve
         assert len(found.rows) == 3
         assert (await store.nearest(user.user_hash, unit(1), 24, Filter(), deadline=NEVER)).user is None
         with pytest.raises(UserGone):
-            await store.insert(user.user_hash, user.subject, new_rows(1), seals=2, deadline=NEVER)
+            await store.insert(user, new_rows(1), seals=2, deadline=NEVER)
         vectors = {row.id: unit(row.id) async for row in maintenance.rows(user.subject)}
         assert await maintenance.replace_vectors(user.subject, vectors, embedder="e", mode="plain", seals=0)
         assert await store.erase(new, deadline=NEVER) == 3
@@ -72,7 +72,7 @@ async def test_an_older_server_serves_as_well(monkeypatch: pytest.MonkeyPatch) -
         await store.open()
         await maintenance.open()
         user = await add_user(store)
-        await store.insert(user.user_hash, user.subject, new_rows(30), seals=60, deadline=NEVER)
+        await store.insert(user, new_rows(30), seals=60, deadline=NEVER)
         assert len((await store.nearest(user.user_hash, unit(1), 24, Filter(), deadline=NEVER)).rows) == 24
         await maintenance.vacuum()
         with pytest.raises(StoreError):

@@ -72,7 +72,7 @@ async def test_a_statement_that_waits_ends_at_the_deadline_and_costs_no_connecti
         with pytest.raises(StoreError, match="by the deadline"):
             await store.nearest(user.user_hash, unit(1), 24, Filter(), deadline=soon())
         with pytest.raises(StoreError, match="by the deadline"):
-            await store.insert(user.user_hash, user.subject, new_rows(1), seals=2, deadline=soon())
+            await store.insert(user, new_rows(1), seals=2, deadline=soon())
     assert await store.count(user.user_hash, deadline=NEVER) == 0
     assert await backend(store._database) == pid
     await store.close()
@@ -123,13 +123,13 @@ async def test_reads_survive_a_restart_and_writes_are_never_done_twice() -> None
         store = PostgresStore(running.urls.app, StorePolicy(pool_min=3, pool_max=3))
         await store.open()
         user = await add_user(store)
-        await store.insert(user.user_hash, user.subject, new_rows(5), seals=10, deadline=NEVER)
+        await store.insert(user, new_rows(5), seals=10, deadline=NEVER)
         for immediate in (False, True):
             await asyncio.to_thread(restart, running, immediate)
             found = await store.nearest(user.user_hash, unit(1), 24, Filter(), deadline=NEVER)
             assert len(found.rows) == 5
             await asyncio.to_thread(restart, running, immediate)
-            await store.insert(user.user_hash, user.subject, [], seals=10, deadline=NEVER)
+            await store.insert(user, [], seals=10, deadline=NEVER)
         kept = await store.user(user.user_hash, deadline=NEVER)
         assert kept is not None
         assert kept.seals == 30
@@ -146,9 +146,7 @@ async def test_a_write_whose_connection_breaks_is_an_error_and_not_tried_again(s
         psycopg.connect(server.urls.owner) as owner,
     ):
         owner.execute("LOCK TABLE memory_chunks IN ACCESS EXCLUSIVE MODE")
-        call = asyncio.ensure_future(
-            store.insert(user.user_hash, user.subject, new_rows(1), seals=2, deadline=NEVER)
-        )
+        call = asyncio.ensure_future(store.insert(user, new_rows(1), seals=2, deadline=NEVER))
         await until(admin, "wait_event_type = 'Lock'")
         admin.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"

@@ -23,7 +23,7 @@ async def test_tenants_that_share_the_poolers_connections_each_get_their_own(ser
         await store.open()
         users = [await add_user(store) for _ in range(12)]
         for user in users:
-            await store.insert(user.user_hash, user.subject, new_rows(4), seals=8, deadline=NEVER)
+            await store.insert(user, new_rows(4), seals=8, deadline=NEVER)
         before = pooler.handed_over
         for query in range(5):
             found = await asyncio.gather(
@@ -43,7 +43,7 @@ async def test_nobody_finds_a_tenant_on_a_connection_that_another_left(server: S
         await store.open()
         stranger = await psycopg.AsyncConnection.connect(url, autocommit=True, prepare_threshold=None)
         user = await add_user(store)
-        await store.insert(user.user_hash, user.subject, new_rows(4), seals=8, deadline=NEVER)
+        await store.insert(user, new_rows(4), seals=8, deadline=NEVER)
         await store.nearest(user.user_hash, unit(1), 24, Filter(), deadline=NEVER)
         before = pooler.handed_over
         cursor = await stranger.execute(
@@ -62,9 +62,9 @@ async def test_everything_a_store_does_works_there(server: Server) -> None:
         await store.open()
         user = await add_user(store)
         rows = new_rows(700)
-        await store.insert(user.user_hash, user.subject, rows, seals=1_400, deadline=NEVER)
+        await store.insert(user, rows, seals=1_400, deadline=NEVER)
         with pytest.raises(StoreError):
-            await store.insert(user.user_hash, user.subject, rows[:1], seals=2, deadline=NEVER)
+            await store.insert(user, rows[:1], seals=2, deadline=NEVER)
         exported = [row.id async for row in store.export(user.user_hash)]
         assert exported == [row.id for row in rows]
         for steps in range(12):

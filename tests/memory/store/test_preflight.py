@@ -125,7 +125,7 @@ async def test_a_tenant_that_is_set_for_the_whole_session_is_refused(server: Ser
     store = PostgresStore(urls.app, StorePolicy(pool_max=1))
     await store.open()
     user = await add_user(store)
-    await store.insert(user.user_hash, user.subject, new_rows(1), seals=2, deadline=NEVER)
+    await store.insert(user, new_rows(1), seals=2, deadline=NEVER)
     await store.close()
     name = urls.app.split("?")[0].rsplit("/", 1)[1]
     run(superuser(server, urls), f"ALTER DATABASE {name} SET app.user_hash = '{user.user_hash}'")

@@ -61,9 +61,7 @@ async def test_an_epoch_moves_on_only_when_every_user_begun_under_the_old_one_is
 CALLS: dict[str, Callable[[PostgresStore, UserRecord], Awaitable[object]]] = {
     "delete": lambda store, user: store.delete(user.user_hash, [], deadline=NEVER),
     "erase": lambda store, user: store.erase(user.user_hash, deadline=NEVER),
-    "insert": lambda store, user: store.insert(
-        user.user_hash, user.subject, [new_row()], seals=2, deadline=NEVER
-    ),
+    "insert": lambda store, user: store.insert(user, [new_row()], seals=2, deadline=NEVER),
 }
 
 
@@ -74,7 +72,7 @@ async def test_what_meets_a_user_who_is_just_moving_finds_nobody_and_not_no_rows
     """It waits for the move, and then there is no such user under the old hash: look again under the new one."""
     user = await add_user(store)
     rows = new_rows(3)
-    await store.insert(user.user_hash, user.subject, rows, seals=6, deadline=NEVER)
+    await store.insert(user, rows, seals=6, deadline=NEVER)
     new = hash_of(("moved", user.user_hash))
     with psycopg.connect(server.urls.maintain) as moving:
         moving.execute(MOVE, (new, user.subject))
@@ -114,7 +112,7 @@ async def test_a_user_and_the_rows_of_one_answer_are_of_one_moment(
 ) -> None:
     """The user is erased between the two reads of a call, which sees both or neither."""
     user = await add_user(store)
-    await store.insert(user.user_hash, user.subject, new_rows(3), seals=6, deadline=NEVER)
+    await store.insert(user, new_rows(3), seals=6, deadline=NEVER)
     read = postgres_module._user
 
     async def erased_right_after(connection: Connection, user_hash: str) -> UserRecord | None:
@@ -136,12 +134,10 @@ async def test_nothing_is_added_while_vectors_are_replaced(
     """A row that came in between would keep the old embedder's vector for ever."""
     user = await add_user(store)
     rows = new_rows(2)
-    await store.insert(user.user_hash, user.subject, rows, seals=4, deadline=NEVER)
+    await store.insert(user, rows, seals=4, deadline=NEVER)
     with psycopg.connect(server.urls.maintain) as replacing:
         replacing.execute("SELECT 1 FROM memory_users WHERE subject = %s FOR UPDATE", (user.subject,))
-        adding = asyncio.ensure_future(
-            store.insert(user.user_hash, user.subject, [new_row()], seals=2, deadline=NEVER)
-        )
+        adding = asyncio.ensure_future(store.insert(user, [new_row()], seals=2, deadline=NEVER))
         await waiting(server, adding)
         assert not adding.done()
     await adding
@@ -154,7 +150,7 @@ async def test_nothing_is_added_while_vectors_are_replaced(
 async def test_of_two_who_add_the_same_row_one_hears_of_it(store: PostgresStore) -> None:
     user = await add_user(store)
     row = new_row()
-    calls = (store.insert(user.user_hash, user.subject, [row], seals=2, deadline=NEVER) for _ in range(4))
+    calls = (store.insert(user, [row], seals=2, deadline=NEVER) for _ in range(4))
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert results.count(None) == 1
     assert sum(isinstance(result, StoreError) for result in results) == 3

@@ -36,7 +36,7 @@ class EpochChanged(StoreError):  # noqa: N818 - reads as what happened
 
 
 class UserGone(StoreError):  # noqa: N818 - reads as what happened
-    """There is no such user under this hash: erased, or found by another hash by now. Look again."""
+    """The user is not as the record says any more: erased, found by another hash, embedded anew. Look again."""
 
 
 class Store(Protocol):
@@ -69,12 +69,12 @@ class Store(Protocol):
         ...
 
     async def insert(
-        self, user_hash: str, subject: UUID, rows: Sequence[NewRow], *, seals: int, deadline: Deadline
+        self, user: UserRecord, rows: Sequence[NewRow], *, seals: int, deadline: Deadline
     ) -> None:
-        """Add rows, all of them or none, and `seals` to the user's count.
+        """Add rows that were made for this record, all of them or none, and `seals` to the user's count.
 
-        Raises `UserGone` when there is no user with that hash and subject (any more), and `SealError` when the
-        count would reach 2^31.
+        Raises `UserGone` unless the user still has the record's hash, subject, embedder and kind of vectors: a
+        row of another kind would never be found. Raises `SealError` when the count would reach 2^31.
         """
         ...
 

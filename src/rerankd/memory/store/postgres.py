@@ -88,21 +88,23 @@ class PostgresStore(Store):
     # -- rows ---------------------------------------------------------------------------------------------
 
     async def insert(
-        self, user_hash: str, subject: UUID, rows: Sequence[NewRow], *, seals: int, deadline: Deadline
+        self, user: UserRecord, rows: Sequence[NewRow], *, seals: int, deadline: Deadline
     ) -> None:
+        same = (user.subject, user.embedder, user.vectors)
+
         async def work(connection: Connection) -> None:
-            counted = await connection.execute(sql.COUNT_SEALS, (seals, user_hash, subject, seals))
+            counted = await connection.execute(sql.COUNT_SEALS, (seals, user.user_hash, *same, seals))
             if counted.rowcount != 1:
-                user = await _user(connection, user_hash)
-                if user is None or user.subject != subject:
-                    raise UserGone("there is no such user under this hash any more")
+                now = await _user(connection, user.user_hash)
+                if now is None or (now.subject, now.embedder, now.vectors) != same:
+                    raise UserGone("the user was erased, moved or embedded anew meanwhile: try again")
                 raise SealError(
                     "this user's key would seal more than 2^31 records: export the user, erase it, add it again"
                 )
-            for statement, values in sql.additions(user_hash, subject, rows):
+            for statement, values in sql.additions(user.user_hash, user.subject, rows):
                 await connection.execute(statement.encode(), values)
 
-        await self._as(user_hash, work, deadline)
+        await self._as(user.user_hash, work, deadline)
 
     async def nearest(
         self, user_hash: str, vector: Sequence[float], k: int, filter: Filter, *, deadline: Deadline

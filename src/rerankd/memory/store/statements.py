@@ -47,7 +47,7 @@ ADD_USER = f"""
     ON CONFLICT (user_hash) DO NOTHING"""
 COUNT_SEALS = """
     UPDATE memory_users SET seals = seals + %s::bigint
-    WHERE user_hash = %s AND subject = %s AND seals + %s::bigint < 2147483648"""
+    WHERE user_hash = %s AND subject = %s AND embedder = %s AND vectors = %s AND seals + %s::bigint < 2147483648"""
 ERASE_USER = "DELETE FROM memory_users WHERE user_hash = %s"
 
 _ADD_ROWS = """
