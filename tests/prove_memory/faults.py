@@ -190,8 +190,7 @@ _CHANGES = (
         "an erasure is called final while the key that opens it is in force",
         "if done.resumed:",
         "if not done:",
-        "tests/memory/test_rotation.py::"
-        "test_erasing_with_a_rotation_is_final_though_another_was_interrupted",
+        "tests/memory/test_rotation.py::test_erasing_with_a_rotation_is_final_though_another_was_interrupted",
     ),
 )
 
