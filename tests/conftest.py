@@ -4,12 +4,17 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 _OURS = ("RERANKD_", "RERANK_", "CROSS_ENCODER_MODEL", "DEVICE", "DATABASE_URL")
 _KEPT = "RERANKD_TEST_DATASETS"
 
 # Before anything imports the hub's client, which reads it once. A test of downloads sets its own.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+# How long an example takes says how busy the machine is, and nothing of what is tested.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)

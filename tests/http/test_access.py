@@ -66,6 +66,13 @@ def test_on_loopback_anybody_may_rerank_and_a_wrong_key_is_refused_all_the_same(
     assert OpenAccess().admit({}).scopes == {"rerank"}
 
 
+def test_on_loopback_without_any_key_a_client_that_must_send_one_may_send_anything(tmp_path):
+    door = access(KeyFile(tmp_path / "none.json"), anybody=True)
+    assert door.admit(bearer("anything")).key_id is None
+    (tmp_path / "none.json").write_text("not ours", encoding="utf-8")
+    refusal_of(door, bearer("anything"))
+
+
 def test_a_memory_key_names_one_tenant_and_perhaps_one_user():
     assert Caller("k", frozenset({"rerank", "memory:acme"})).memory() == ("acme", None)
     assert Caller("k", frozenset({"memory:acme/anna/b"})).memory() == ("acme", "anna/b")
@@ -73,6 +80,17 @@ def test_a_memory_key_names_one_tenant_and_perhaps_one_user():
         with pytest.raises(Refusal) as refused:
             Caller("k", frozenset(scopes)).memory()
         assert refused.value.status == 403
+
+
+def test_a_scope_that_is_missing_is_another_thing_than_no_key_at_all():
+    caller = Caller("k", frozenset({"rerank"}))
+    caller.require("rerank")
+    with pytest.raises(Refusal, match="the scope admin") as refused:
+        caller.require("admin")
+    assert refused.value.status == 403
+    with pytest.raises(Refusal, match="the scope admin") as refused:
+        Caller(None, frozenset({"rerank"})).require("admin")
+    assert refused.value.status == 401
 
 
 def test_a_key_is_held_to_its_concurrency_and_others_are_not(keys):

@@ -218,3 +218,13 @@ async def test_the_flag_turned_off_shows_in_the_headers_alone() -> None:
     assert answer.status_code == 200
     assert answer.headers["x-rerank-reason"] == "disabled"
     assert [index for index, _ in order_of(answer.json())] == [0, 1, 2, 3]
+
+
+async def test_a_document_s_field_that_is_named_twice_is_read_once() -> None:
+    async with service() as client:
+        body = {"query": QUERY, "documents": [{"a": "red apple"}], "rank_fields": ["a"] * 100}
+        answer = await client.post("/cohere/v1/rerank", json=body | {"return_documents": True})
+        assert answer.json()["results"][0]["document"] == {"text": "red apple"}
+        more = await client.post("/cohere/v1/rerank", json=body | {"rank_fields": ["a"] * 101})
+    assert more.status_code == 422
+    assert more.json()["message"].startswith("rank_fields: ")

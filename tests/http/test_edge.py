@@ -133,4 +133,4 @@ async def test_the_log_has_a_line_for_each_request_and_no_text_of_it(caplog):
 
 def test_loopback_is_what_only_this_machine_reaches():
     assert all(map(is_loopback, ("127.0.0.1", "localhost", "::1", "127.8.8.8")))
-    assert not any(map(is_loopback, ("0.0.0.0", "::", "10.0.0.1", "example.org")))
+    assert not any(map(is_loopback, ("0.0.0.0", "::", "10.0.0.1", "example.org", "127.example.org")))

@@ -5,8 +5,12 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from rerankd.http import limits
+from rerankd.http.dialects.cohere import CohereV1Request
+from rerankd.http.dialects.own import OwnRequest
+from rerankd.http.dialects.union import UnionRequest
 from rerankd.http.policy import HttpPolicy
 from rerankd.http.refusal import Refusal
 
@@ -61,3 +65,39 @@ def test_a_string_that_never_ends_does_not_make_the_check_try_again(end):
 def test_numbers_that_json_does_not_have_are_refused():
     with pytest.raises(Refusal, match="not valid JSON"):
         limits.parse(b'{"a": Infinity}', HttpPolicy())
+
+
+MANY = 200_000
+UNKNOWN = {str(number): 1 for number in range(MANY)}
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "said"),
+    [
+        (UnionRequest, {"query": "q", "documents": [1] * MANY}, r"documents\[0\]: must be a string"),
+        (CohereV1Request, {"query": "q", "documents": [], "rank_fields": [1] * MANY}, r"rank_fields\[0\]: "),
+        (CohereV1Request, {"query": "q", "documents": [], "rank_fields": ["a"] * MANY}, "at most 100 items"),
+        (OwnRequest, {"query": "q", "candidates": [], **UNKNOWN}, "0: is not a field"),
+        (
+            OwnRequest,
+            {"query": "q", "candidates": ["a", {"text": "b", **UNKNOWN}]},
+            r"candidates\[1\]\.0: is not a field",
+        ),
+    ],
+)
+def test_of_very_many_wrong_values_only_the_first_is_told(model, body, said):
+    """Pydantic makes a record of each, at tens of microseconds apiece: nobody else is served meanwhile."""
+    with pytest.raises(Refusal, match=said):
+        limits.validated(model, body)
+    with pytest.raises((ValidationError, Refusal)) as raised:
+        model.model_validate(body)
+    # one for each type that is allowed there; a refusal is our own, made before pydantic looked
+    assert isinstance(raised.value, Refusal) or raised.value.error_count() <= 2
+
+
+def test_too_many_candidates_are_refused_before_any_is_looked_at():
+    policy = HttpPolicy(max_candidates=2)
+    with pytest.raises(Refusal, match="documents: at most 2 candidates are allowed, got 3"):
+        limits.check_count({"documents": [1, 2, 3]}, policy, "documents")
+    limits.check_count({"documents": [1, 2]}, policy, "documents")
+    limits.check_count({"documents": "not a list"}, policy, "documents")

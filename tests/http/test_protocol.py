@@ -134,3 +134,33 @@ async def test_what_is_no_http_is_refused():
         writer.write(b"\x16\x03\x01 not http\r\n\r\n")
         assert (await answer_of(reader))[0] == 400
         writer.close()
+
+
+async def test_headers_that_have_no_end_are_not_kept():
+    async with listening(max_header_bytes=2_000) as port:
+        reader, writer = await connect(port)
+        writer.write(HEAD + b"x-long: " + b"a" * 4_000)
+        status, headers, body = await answer_of(reader)
+        assert status == 431
+        assert headers["connection"] == "close"
+        assert json.loads(body)["detail"].startswith("headers: at most 2000 bytes are allowed, got ")
+        writer.close()
+
+
+async def test_a_body_and_a_long_connection_are_not_counted_as_headers():
+    async with listening(max_header_bytes=1_000) as port:
+        reader, writer = await connect(port)
+        for _ in range(8):
+            for at in range(0, len(WHOLE), 50):
+                writer.write(WHOLE[at : at + 50])
+                await writer.drain()
+                await asyncio.sleep(0)
+            assert (await answer_of(reader))[0] == 200
+        large = json.dumps({"query": QUERY, "documents": TEXTS * 100}).encode()
+        writer.write(HEAD + b"content-length: %d\r\n\r\n" % len(large))
+        for at in range(0, len(large), 500):
+            writer.write(large[at : at + 500])
+            await writer.drain()
+            await asyncio.sleep(0)
+        assert (await answer_of(reader))[0] == 200
+        writer.close()

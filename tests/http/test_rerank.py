@@ -12,7 +12,7 @@ from rerankd.core.flag import Flag, Mode
 from rerankd.http.access import OpenAccess
 from rerankd.http.app import create_app
 from rerankd.http.policy import HttpPolicy
-from rerankd.testing import fake_reranker
+from rerankd.testing import FakeScorer, fake_reranker
 from tests.http.service import BEST, QUERY, TEXTS, Hanging, service
 from tests.http.test_dialects import PATHS, body_for
 
@@ -239,6 +239,15 @@ async def test_work_of_a_client_that_goes_away_is_dropped() -> None:
             assert client.reranker.status().queue_pairs == 0  # type: ignore[attr-defined]
         finally:
             hanging.let_go.set()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_model_s_name_that_no_header_can_hold_is_shown_as_far_as_it_can(stream: bool) -> None:
+    name = "modell-größe\n\N{CJK UNIFIED IDEOGRAPH-6A21}"
+    async with service(reranker=fake_reranker(FakeScorer(model=name))) as client:
+        answer = await client.post(OWN, json=body_for(OWN, stream=stream))
+    assert answer.status_code == 200
+    assert answer.headers["x-rerank-model"] == "modell-gr??e??"
 
 
 async def test_shadow_mode_answers_in_retrieval_order_and_says_so() -> None:

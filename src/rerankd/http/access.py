@@ -24,9 +24,12 @@ class Caller:
     scopes: frozenset[str]
 
     def require(self, scope: str) -> None:
-        """Raises `Refusal` (403) unless the caller has the scope."""
-        if scope not in self.scopes:
-            raise Refusal("forbidden", f"this needs a key with the scope {scope}", code="scope")
+        """Raises `Refusal` (403; 401 where there was no key) unless the caller has the scope."""
+        if scope in self.scopes:
+            return
+        if self.key_id is None:
+            raise _unauthorized(f"this needs a key with the scope {scope}: Authorization: Bearer KEY")
+        raise Refusal("forbidden", f"this needs a key with the scope {scope}", code="scope")
 
     def memory(self) -> tuple[str, str | None]:
         """The tenant whose memories the caller may use, and the one user that the key is for, if it is.
@@ -63,10 +66,6 @@ class Access(Protocol):
         ...
 
 
-def _unauthorized(why: str) -> Refusal:
-    return Refusal("unauthorized", why, headers={"www-authenticate": "Bearer"})
-
-
 _ANYBODY = Caller(None, frozenset({"rerank"}))
 
 
@@ -85,7 +84,8 @@ class KeyAccess:
     """Keys of a file, each with its rate. For one event loop."""
 
     def __init__(self, keys: KeyFile, policy: HttpPolicy, clock: Clock, *, anybody: bool) -> None:
-        """`anybody`: a request without a key may rerank, as on loopback; a wrong key is refused all the same."""
+        """`anybody`: a request without a key may rerank, as on loopback; a wrong key is refused all the same,
+        unless there are no keys at all: many clients do not work without one, and send anything."""
         self._keys = keys
         self._policy = policy
         self._clock = clock
@@ -98,6 +98,8 @@ class KeyAccess:
             return _ANYBODY
         scheme, _, key = (given or "").partition(" ")
         try:
+            if self._anybody and not self._keys.keys():
+                return _ANYBODY
             found = self._keys.find(key.strip()) if scheme.lower() == "bearer" else None
         except ConfigError:
             found = None  # fail closed
@@ -120,3 +122,7 @@ class KeyAccess:
             yield Entry(rate_limited=not within)
         finally:
             meter.leave()
+
+
+def _unauthorized(why: str) -> Refusal:
+    return Refusal("unauthorized", why, headers={"www-authenticate": "Bearer"})

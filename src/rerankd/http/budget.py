@@ -10,7 +10,7 @@ from rerankd.http.policy import HttpPolicy
 from rerankd.http.refusal import Refusal
 from rerankd.memory.types import Recall
 
-__all__ = ["DEGRADATION_HEADERS", "budget_ms", "degradation", "degradation_of_recall"]
+__all__ = ["DEGRADATION_HEADERS", "budget_ms", "degradation", "degradation_of_recall", "header_text"]
 
 DEGRADATION_HEADERS = {
     "x-rerank-outcome": "`reranked`, `partial` or `skipped`.",
@@ -48,6 +48,11 @@ def _header(headers: Headers, name: str, *, strict: bool) -> float | None:
     return None
 
 
+def header_text(value: str) -> str:
+    """A model may be a folder with any name; what a header cannot hold is shown as `?`."""
+    return "".join(char if char.isascii() and char.isprintable() else "?" for char in value)
+
+
 def degradation(ranking: Ranking) -> dict[str, str]:
     """The headers of a ranking."""
     stages = {stage: getattr(ranking.timings, stage) for stage in ("queue", "tokenize", "inference", "order")}
@@ -67,7 +72,7 @@ def _headers(
         "x-rerank-outcome": answer.outcome.value,
         "x-rerank-depth": f"{answer.depth}/{candidates}",
         "x-rerank-elapsed-ms": f"{elapsed_ms:.1f}",
-        "x-rerank-model": answer.model or "",
+        "x-rerank-model": header_text(answer.model or ""),
         "server-timing": ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in stages.items()),
     }
     if answer.reason is not None:

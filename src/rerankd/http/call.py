@@ -3,9 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, FailFast, Field
 
 from rerankd.core.answer import Ranking
 from rerankd.core.falling import falling
@@ -13,9 +13,27 @@ from rerankd.core.lengths import estimated_tokens
 from rerankd.core.types import LongText, OnDeadline, Text
 from rerankd.http.refusal import Refusal
 
-__all__ = ["Answered", "Budget", "Call", "Dialect", "Foreign", "Query", "TextObject", "TopN", "scores"]
+__all__ = [
+    "SHOWN_CHARS",
+    "Answered",
+    "Budget",
+    "Call",
+    "Dialect",
+    "Foreign",
+    "Many",
+    "Query",
+    "TextObject",
+    "TopN",
+    "refuse_unknown",
+    "scores",
+]
 
+_Item = TypeVar("_Item")
+Many = Annotated[list[_Item], FailFast()]
+"""A list of which the first wrong item is told: telling of a million takes seconds, in which nobody is served."""
 Query = Annotated[str, Field(min_length=1, pattern=r"\S", description="What is searched for.")]
+SHOWN_CHARS = 60
+"""A refusal shows no longer name of a field."""
 TopN = Annotated[int | None, Field(ge=1, description="How many to return; null: all.")]
 Budget = Annotated[
     float | None,
@@ -92,6 +110,23 @@ class Dialect(Protocol):
     def refuse(self, refusal: Refusal, id: str) -> Mapping[str, Any] | None:
         """The body of a refusal; None: it has none."""
         ...
+
+
+def refuse_unknown(model: type[BaseModel], given: Any, place: str = "") -> None:
+    """Raises `Refusal` for the first key that the model has no field for. Pydantic would list all of them first.
+
+    `place`: where `given` is, with a dot at its end.
+    """
+    if isinstance(given, dict):
+        for name in given:
+            if name not in model.model_fields:
+                field = f"{place}{name[:SHOWN_CHARS]}"
+                raise Refusal(
+                    "validation",
+                    f"{field}: is not a field of this request",
+                    param=field,
+                    code="extra_forbidden",
+                )
 
 
 def scores(ranking: Ranking, *, raw: bool = False) -> list[float]:

@@ -8,6 +8,7 @@ import logging
 import re
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -39,7 +40,10 @@ _TOLD = {b"x-rerank-outcome": "outcome", b"x-rerank-reason": "reason", b"x-reran
 
 def is_loopback(host: str) -> bool:
     """Whether listening there lets in only programs of the same machine."""
-    return host in _LOOPBACK or host.startswith("127.")
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False  # a name: it may lead anywhere
 
 
 def wrap(app: App, policy: HttpPolicy, clock: Clock) -> App:

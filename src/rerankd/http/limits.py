@@ -8,19 +8,26 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 from starlette.requests import Request
 
-from rerankd.http.call import Call
+from rerankd.http.call import SHOWN_CHARS, Call, refuse_unknown
 from rerankd.http.policy import HttpPolicy
 from rerankd.http.refusal import Refusal
 
-__all__ = ["check", "over", "parse", "read_body", "refuse_while_draining", "require_json", "validated"]
+__all__ = [
+    "check",
+    "check_count",
+    "over",
+    "parse",
+    "read_body",
+    "refuse_while_draining",
+    "require_json",
+    "validated",
+]
 
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 """A string, or what begins as one and never ends. Possessive: a body made for it must not make it try again."""
 _Model = TypeVar("_Model", bound=BaseModel)
 _BRACKETS = b"[]{}"
 _NO_BRACKETS = bytes(set(range(256)) - set(_BRACKETS))
-_SHOWN = 60
-"""An error shows no longer name of a field."""
 _BRANCH = re.compile(r"str|int|[A-Z]\w*")
 """What pydantic adds to a place to say which of several types it tried."""
 
@@ -35,7 +42,9 @@ def require_json(request: Request) -> None:
     """A page of another origin cannot send this type without asking first, and we do not answer that."""
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if given != "application/json":
-        raise Refusal("media_type", f"content-type: must be application/json, got {given[:_SHOWN] or 'none'}")
+        raise Refusal(
+            "media_type", f"content-type: must be application/json, got {given[:SHOWN_CHARS] or 'none'}"
+        )
 
 
 async def read_body(request: Request, policy: HttpPolicy) -> bytes:
@@ -90,6 +99,8 @@ def _position(said: str) -> str:
 
 def validated(model: type[_Model], body: Mapping[str, Any]) -> _Model:
     """The body, checked. The refusal names the first field that is wrong and what was seen, never a text."""
+    if model.model_config.get("extra") == "forbid":
+        refuse_unknown(model, body)
     try:
         return model.model_validate(body)
     except ValidationError as error:
@@ -110,9 +121,9 @@ def _field(place: tuple[int | str, ...]) -> str:
         if isinstance(part, int):
             path += f"[{part}]"
         elif number == 0:
-            path = part[:_SHOWN]
+            path = part[:SHOWN_CHARS]
         elif not _BRANCH.fullmatch(part):
-            path += f".{part[:_SHOWN]}"
+            path += f".{part[:SHOWN_CHARS]}"
     return path
 
 
@@ -127,7 +138,7 @@ def _problem(problem: Any) -> str:
     said = problem["msg"].removeprefix("Input ")
     seen = problem["input"]
     shown = repr(seen) if isinstance(seen, int | float) else _kind(seen)
-    return f"{said}, got {shown[:_SHOWN]}"
+    return f"{said}, got {shown[:SHOWN_CHARS]}"
 
 
 def _many(problem: Any) -> bool:
@@ -150,12 +161,17 @@ def _kind(value: object) -> str:
     return "an object"
 
 
+def check_count(body: Mapping[str, Any], policy: HttpPolicy, texts: str) -> None:
+    """The number of candidates, before each is looked at. `texts`: what the dialect calls them."""
+    given = body.get(texts)
+    if isinstance(given, list) and len(given) > policy.max_candidates:
+        over(texts, f"{policy.max_candidates} candidates", len(given))
+
+
 def check(call: Call, policy: HttpPolicy, texts: str) -> None:
     """Sizes. `texts`: what the dialect calls its candidates."""
     if len(call.query) > policy.max_query_chars:
         over("query", f"{policy.max_query_chars} characters", len(call.query))
-    if len(call.candidates) > policy.max_candidates:
-        over(texts, f"{policy.max_candidates} candidates", len(call.candidates))
     for place, each in enumerate(call.candidates):
         length = len(each if isinstance(each, str) else each["text"])
         if length > policy.max_candidate_chars:

@@ -43,6 +43,8 @@ class HttpPolicy:
     """Requests a key may send per minute, in the long run; 0: any number. What is over is answered unscored."""
     key_concurrency: int = 64
     """Requests of one key in flight at once; 0: any number. What is over is answered unscored."""
+    max_header_bytes: int = 65_536
+    """The longest request line and headers that are waited for; what is read at once may be longer."""
     header_timeout_ms: float = 10_000.0
     """The time in which a request's headers must have arrived, from the connection or the previous answer's
     end on, once a first byte has come."""
@@ -67,6 +69,7 @@ class HttpPolicy:
         check_range(self, "max_candidate_chars", 1)
         check_range(self, "max_query_chars", 1)
         check_range(self, "max_json_depth", 3, 100)
+        check_range(self, "max_header_bytes", 1_000)
         check_range(self, "max_json_objects", 10)
         check_range(self, "max_budget_ms", 1)
         check_range(self, "key_requests_per_minute", 0)

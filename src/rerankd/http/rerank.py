@@ -62,6 +62,7 @@ class Rerank:
             limits.require_json(request)
             body = limits.parse(await limits.read_body(request, self._policy), self._policy)
             dialect = pick(body)
+            limits.check_count(body, self._policy, dialect.texts)
             call = dialect.read(limits.validated(dialect.Request, body))
             limits.check(call, self._policy, dialect.texts)
             self._check_model(call, dialect)

@@ -9,6 +9,7 @@ from typing import Any
 from starlette.responses import StreamingResponse
 
 from rerankd.core.answer import Progress, Ranking
+from rerankd.http.budget import header_text
 from rerankd.http.call import Call
 from rerankd.http.dialects.own import Own
 from rerankd.reranker import Reranker
@@ -49,7 +50,9 @@ async def stream(reranker: Reranker, call: Call, asked: dict[str, Any], held: Ex
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     model = reranker.status().model
     return StreamingResponse(
-        events(), media_type="text/event-stream", headers=headers | {"x-rerank-model": model or ""}
+        events(),
+        media_type="text/event-stream",
+        headers=headers | {"x-rerank-model": header_text(model or "")},
     )
 
 

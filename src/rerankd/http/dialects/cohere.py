@@ -1,23 +1,26 @@
 """Cohere's API, versions 1 and 2."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from rerankd.core.answer import Ranking
-from rerankd.http.call import Answered, Call, Foreign, Query, TopN, scores
+from rerankd.http.call import Answered, Call, Foreign, Many, Query, TopN, scores
 from rerankd.http.dialects.errors import Message, message
 from rerankd.http.refusal import Refusal
 
 __all__ = ["Cohere", "CohereAnswer", "CohereV1", "CohereV1Answer", "CohereV1Request", "CohereV2Request"]
+
+RANK_FIELDS = 100
+"""Most fields of a document that are looked at: each is looked up in every document."""
 
 
 class CohereV2Request(Foreign):
     """Version 2 takes plain texts only."""
 
     query: Query
-    documents: list[str]
+    documents: Many[str]
     model: str | None = None
     top_n: TopN = None
     max_tokens_per_doc: int | None = None
@@ -33,10 +36,10 @@ class CohereV1Request(Foreign):
     """Version 1 also takes objects, and gives the texts back where asked to."""
 
     query: Query
-    documents: list[str | FieldsObject]
+    documents: Many[str | FieldsObject]
     model: str | None = None
     top_n: TopN = None
-    rank_fields: list[str] | None = None
+    rank_fields: Annotated[list[str] | None, Field(max_length=RANK_FIELDS, fail_fast=True)] = None
     return_documents: bool = False
     max_chunks_per_doc: int | None = None
 
@@ -137,7 +140,7 @@ class CohereV1(Cohere):
 
 def _joined(document: Mapping[str, Any], rank_fields: list[str] | None, place: int) -> str:
     """The text of an object: the fields that were named, one a line; else its `text`."""
-    wanted = rank_fields or ["text"]
+    wanted = dict.fromkeys(rank_fields or ["text"])
     found = [document[name] for name in wanted if isinstance(document.get(name), str)]
     if not found:
         raise Refusal(

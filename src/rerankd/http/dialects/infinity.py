@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from rerankd.core.answer import Ranking
 from rerankd.engine.clock import utc_now
-from rerankd.http.call import Answered, Call, Foreign, Query, TopN, scores
+from rerankd.http.call import Answered, Call, Foreign, Many, Query, TopN, scores
 from rerankd.http.dialects.errors import Wrapped, wrapped
 from rerankd.http.refusal import Refusal
 
@@ -18,7 +18,7 @@ class InfinityRequest(Foreign):
     """Plain texts. `raw_scores` asks for logits."""
 
     query: Query
-    documents: list[str]
+    documents: Many[str]
     model: str | None = None
     top_n: TopN = None
     return_documents: bool = False

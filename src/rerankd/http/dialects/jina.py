@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel
 
 from rerankd.core.answer import Ranking
-from rerankd.http.call import Answered, Call, Foreign, Query, TextObject, TopN, scores
+from rerankd.http.call import Answered, Call, Foreign, Many, Query, TextObject, TopN, scores
 from rerankd.http.dialects.errors import Detail, detail
 from rerankd.http.refusal import Refusal
 
@@ -17,7 +17,7 @@ class JinaRequest(Foreign):
     """Texts, or objects with a `text`, which come back unless `return_documents` is false."""
 
     query: Query
-    documents: list[str | TextObject]
+    documents: Many[str | TextObject]
     model: str | None = None
     top_n: TopN = None
     return_documents: bool = True

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 
 from rerankd.core.answer import Ranking
-from rerankd.http.call import Answered, Call, Foreign, Query, TextObject, scores
+from rerankd.http.call import Answered, Call, Foreign, Many, Query, TextObject, scores
 from rerankd.http.refusal import Kind, Refusal
 
 __all__ = ["Nim", "NimAnswer", "NimRequest"]
@@ -23,7 +23,7 @@ class NimRequest(Foreign):
     """Query and passages are objects. Answers carry logits."""
 
     query: NimQuery
-    passages: list[TextObject]
+    passages: Many[TextObject]
     model: str | None = None
     truncate: Literal["NONE", "END"] | None = None
 

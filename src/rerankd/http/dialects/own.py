@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rerankd.core.answer import Ranking
 from rerankd.core.types import Outcome, Reason
-from rerankd.http.call import Answered, Budget, Call, Query, TopN
+from rerankd.http.call import Answered, Budget, Call, Many, Query, TopN, refuse_unknown
 from rerankd.http.dialects.errors import Wrapped, wrapped
 from rerankd.http.refusal import Refusal
 
@@ -29,7 +29,7 @@ class OwnRequest(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid")
     query: Query
-    candidates: list[str | OwnCandidate]
+    candidates: Many[str | OwnCandidate]
     budget_ms: Budget = None
     top_k: TopN = None
     min_score: float | None = Field(default=None, description="Leaves out what scored below, from 0 to 1.")
@@ -37,6 +37,14 @@ class OwnRequest(BaseModel):
     long_text: Literal["truncate", "chunk", "fit"] | None = None
     model: str | None = Field(default=None, description="The model that must answer; another is refused.")
     stream: bool = Field(default=False, description="Answer with server-sent events.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, given: Any) -> Any:
+        candidates = given.get("candidates")
+        for place, each in enumerate(candidates if isinstance(candidates, list) else ()):
+            refuse_unknown(OwnCandidate, each, f"candidates[{place}].")
+        return given
 
 
 class OwnTimings(Answered):

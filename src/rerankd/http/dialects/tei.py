@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from rerankd.core.answer import Ranking
-from rerankd.http.call import Answered, Call, Foreign, Query, scores
+from rerankd.http.call import Answered, Call, Foreign, Many, Query, scores
 from rerankd.http.refusal import Kind, Refusal
 
 __all__ = ["Tei", "TeiError", "TeiRank", "TeiRequest"]
@@ -16,7 +16,7 @@ class TeiRequest(Foreign):
     """`truncate` is taken and ignored: a text longer than the window is always cut."""
 
     query: Query
-    texts: list[str] = Field(json_schema_extra={"minItems": 1})
+    texts: Many[str] = Field(json_schema_extra={"minItems": 1})
     truncate: bool | None = None
     truncation_direction: Literal["left", "right", "Left", "Right"] = "right"
     raw_scores: bool = False

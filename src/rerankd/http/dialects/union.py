@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, Field
 
 from rerankd.core.answer import Ranking
-from rerankd.http.call import Answered, Call, Foreign, Query, TextObject, scores
+from rerankd.http.call import Answered, Call, Foreign, Many, Query, TextObject, scores
 from rerankd.http.dialects.cohere import Meta
 from rerankd.http.dialects.errors import ErrorObject
 from rerankd.http.refusal import Refusal, union_body
@@ -18,7 +18,7 @@ class UnionRequest(Foreign):
     """What Jina's, vLLM's, Infinity's and Cohere's first API share. `top_n` 0 means all."""
 
     query: Query
-    documents: list[str | TextObject]
+    documents: Many[str | TextObject]
     model: str | None = None
     top_n: int | None = Field(default=None, ge=0)
     return_documents: bool | None = None

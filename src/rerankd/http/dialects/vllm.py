@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, Field
 
 from rerankd.core.answer import Ranking
-from rerankd.http.call import Answered, Call, Foreign, Query, TextObject, scores
+from rerankd.http.call import Answered, Call, Foreign, Many, Query, TextObject, scores
 from rerankd.http.dialects.errors import Wrapped, wrapped
 from rerankd.http.refusal import Refusal
 
@@ -17,7 +17,7 @@ class VllmRequest(Foreign):
     """`top_n` 0 means all. Texts only: we serve no model that looks at pictures."""
 
     query: Query
-    documents: list[str | TextObject]
+    documents: Many[str | TextObject]
     model: str | None = None
     top_n: int | None = Field(default=0, ge=0)
 

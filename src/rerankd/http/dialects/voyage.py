@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel
 
 from rerankd.core.answer import Ranking
-from rerankd.http.call import Answered, Call, Foreign, Query, TopN, scores
+from rerankd.http.call import Answered, Call, Foreign, Many, Query, TopN, scores
 from rerankd.http.dialects.errors import Detail, detail
 from rerankd.http.refusal import Refusal
 
@@ -17,7 +17,7 @@ class VoyageRequest(Foreign):
     """`truncation` is taken and ignored: a text longer than the window is always cut."""
 
     query: Query
-    documents: list[str]
+    documents: Many[str]
     model: str | None = None
     top_k: TopN = None
     return_documents: bool = False

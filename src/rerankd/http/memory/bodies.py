@@ -4,11 +4,11 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from rerankd.core.types import Outcome, Reason
-from rerankd.http.call import Answered, Budget, Query, TopN
+from rerankd.http.call import Answered, Budget, Many, Query, TopN, refuse_unknown
 
 __all__ = [
     "MemoryAddRequest",
@@ -81,7 +81,15 @@ class NewMemory(BaseModel):
 class MemoryAddRequest(MemoryCall):
     """Texts to remember: all of them or, when one is refused, none."""
 
-    memories: list[str | NewMemory]
+    memories: Many[str | NewMemory]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, given: Any) -> Any:
+        memories = given.get("memories")
+        for place, each in enumerate(memories if isinstance(memories, list) else ()):
+            refuse_unknown(NewMemory, each, f"memories[{place}].")
+        return given
 
 
 class MemoryQueryRequest(MemoryCall):
@@ -104,7 +112,7 @@ class MemoryQueryRequest(MemoryCall):
 class MemoryDeleteRequest(MemoryCall):
     """Memories to forget."""
 
-    ids: list[MemoryId]
+    ids: Many[MemoryId]
 
 
 class MemoryEraseRequest(MemoryCall):
