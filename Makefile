@@ -5,6 +5,7 @@
 #   make test          everything that must be green          make format    put the code into shape
 #   make test-extras   the built wheel, each extra alone      make docs      write the generated tables
 #   make test-deploy   deploy/, by each file's own tool
+#   make test-clients  other people's clients, for real
 #   make prove         the reliability figures, in full       make clean     remove what was built
 #   make prove-memory  those of the memory, on PostgreSQL
 #   make bench         the quick performance report           make clean-all remove the environments as well
@@ -25,7 +26,7 @@ OFFLINE := env -u DATABASE_URL HF_HUB_OFFLINE=1
 CHECKED := src tests benchmarks tools docs recipes
 ARGS ?=
 
-.PHONY: help demo serve test lint format unit docs test-extras test-deploy prove prove-memory bench bench-peers pin clean clean-all
+.PHONY: help demo serve test lint format unit docs test-extras test-deploy test-clients prove prove-memory bench bench-peers pin clean clean-all
 help:
 	@awk '!/^#/ { exit } { sub(/^# ?/, ""); print }' Makefile
 
@@ -97,6 +98,9 @@ test-extras: $(VENV)/.tests
 test-deploy: $(VENV)/.tests
 	@$(BIN)/python tools/test_deploy.py
 
+test-clients: $(VENV)/.tests
+	@$(OFFLINE) $(BIN)/python -m tests.clients $(ARGS)
+
 prove: $(VENV)/.tests
 	@$(OFFLINE) $(BIN)/python -m tests.prove $(ARGS)
 
@@ -118,4 +122,4 @@ clean:
 	find src tests benchmarks tools docs \( -name __pycache__ -o -name '*.egg-info' \) -prune -exec rm -rf {} +
 
 clean-all: clean
-	rm -rf $(VENV) $(PEERS)
+	rm -rf $(VENV) $(PEERS) .venv-clients
