@@ -543,6 +543,11 @@ class Reranker:
         )
         return answer
 
+    @property
+    def activation(self) -> Activation:
+        """What turns the loaded model's raw values into scores; `sigmoid` until it is loaded."""
+        return self._activation()
+
     def _activation(self) -> Activation:
         model = self._engine.model
         return "sigmoid" if model is None else model.scorer.traits.activation

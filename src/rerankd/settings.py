@@ -17,6 +17,7 @@ from typing import Any
 
 from rerankd.backends.isolation.policy import IsolationPolicy
 from rerankd.backends.remote_policy import RemotePolicy
+from rerankd.backends.replicas_policy import ReplicasPolicy
 from rerankd.core.batch import BatchPolicy
 from rerankd.core.breaker import BreakerPolicy
 from rerankd.core.estimate import EstimatePolicy
@@ -125,6 +126,7 @@ class Settings:
     watch: WatchPolicy = field(default_factory=WatchPolicy)
     isolation: IsolationPolicy = field(default_factory=IsolationPolicy)
     remote: RemotePolicy = field(default_factory=RemotePolicy)
+    ray: ReplicasPolicy = field(default_factory=ReplicasPolicy)
     flag: FlagPolicy = field(default_factory=FlagPolicy)
     http: HttpPolicy = field(default_factory=HttpPolicy)
     log: LogPolicy = field(default_factory=LogPolicy)

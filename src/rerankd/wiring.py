@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rerankd.core.ports import Model, Observer
+from rerankd.core.ports import FlagSource, Model, Observer
 from rerankd.engine.clock import SystemClock
 from rerankd.errors import BackendError, ConfigError
 from rerankd.flags.choice import choose
@@ -19,6 +19,7 @@ from rerankd.settings import Settings, warn_unknown
 from rerankd.takeover import TakeoverScorer
 
 if TYPE_CHECKING:
+    from rerankd.http.access import Access
     from rerankd.http.service import Service
     from rerankd.memory.epochs import Epochs, SecretKind
     from rerankd.memory.memory import Memory
@@ -189,23 +190,26 @@ def build(
     wait: bool = True,
     require_model: bool = False,
     isolated: bool | None = None,
+    load: Callable[[], Model] | None = None,
+    flag: FlagSource | None = None,
 ) -> Reranker:
     """The reranker that the settings describe. Nothing is loaded before its context is entered.
 
-    `isolated`: whether the model runs in a process of its own; None: as `RERANKD_MODEL_ISOLATED` says.
+    `isolated`: whether the model runs in a process of its own; None: as `RERANKD_MODEL_ISOLATED` says. `load`
+    and `flag`: instead of the model and the flag's source that the settings name.
     What happens is logged under `rerankd`; an observer that has a `bind` (metrics) is given the reranker's
     `status` to read gauges from.
     """
     clock = SystemClock()
     reranker = Reranker(
-        _loader(settings, settings.model.isolated if isolated is None else isolated),
+        load or _loader(settings, settings.model.isolated if isolated is None else isolated),
         name=settings.remote.name if settings.remote.url else name_of(settings.model.model),
         policy=settings.rerank,
         breaker=settings.breaker,
         batch=settings.batch,
         estimate=settings.estimate,
         watch=settings.watch,
-        flag=choose(settings.flag, enabled=settings.enabled),
+        flag=flag or choose(settings.flag, enabled=settings.enabled),
         initial_flag=settings.flag.initial,
         flag_poll_ms=settings.flag.poll_ms,
         retry_ms=settings.model.retry_ms,
@@ -222,11 +226,18 @@ def build(
     return reranker
 
 
-def build_service(settings: Settings) -> "Service":
+def build_service(
+    settings: Settings,
+    *,
+    load: Callable[[], Model] | None = None,
+    flag: FlagSource | None = None,
+    access: "Access | None" = None,
+) -> "Service":
     """The service that the settings describe. Nothing is started before it runs.
 
-    Raises `ConfigError` where an API key is needed and there is none, and `BackendError` when the `http` extra
-    is missing, or the `memory` extra where the memory is to be served.
+    `load` and `flag`: as for `build`. `access`: another door than the one that suits the address. Raises
+    `ConfigError` where an API key is needed and there is none, and `BackendError` when the `http` extra is
+    missing, or the `memory` extra where the memory is to be served.
     """
     try:
         from rerankd.http.app import create_app
@@ -240,7 +251,7 @@ def build_service(settings: Settings) -> "Service":
     from rerankd.summary import Summary
 
     policy, clock = settings.http, SystemClock()
-    access = access_for(policy, KeyFile(keys_path(settings)), clock)
+    access = access or access_for(policy, KeyFile(keys_path(settings)), clock)
     metrics, summary, live = PrometheusObserver(), Summary(batch_size=settings.batch.max_pairs), Live(clock)
     observers: list[Any] = [metrics, summary, live]
     joined, at_end = None, []
@@ -253,7 +264,7 @@ def build_service(settings: Settings) -> "Service":
         joined = joined_traces
         at_end.append(provider.shutdown)
     isolated = settings.model.isolated or (policy.isolated and hasattr(os, "fork"))
-    reranker = build(settings, observers=observers, wait=False, isolated=isolated)
+    reranker = build(settings, observers=observers, wait=False, isolated=isolated, load=load, flag=flag)
     memory = None
     if policy.memory:
         from rerankd.http.memory.opening import ServedMemory

@@ -69,6 +69,14 @@ def batch(
             min=1, metavar="N", help="Rows of an output file, and so what a kill can lose of each worker."
         ),
     ] = 250,
+    ray: Annotated[
+        bool,
+        typer.Option(
+            "--ray",
+            help="Score on a Ray cluster, a worker a GPU or core: RERANKD_RAY_ADDRESS, else RAY_ADDRESS, else"
+            " one of this machine. The rows are the same.",
+        ),
+    ] = False,
     json_output: Json = False,
 ) -> None:
     """Score every row's candidates, and write the rows with their scores and order.
@@ -100,7 +108,8 @@ def batch(
     )
     if settings.remote.url:
         fail("RERANKD_REMOTE_URL: bulk work is done by a model of this machine; unset it", 2)
-    summary = _here(settings, plan(job))
+    planned = plan(job)
+    summary = _on_ray(settings, planned) if ray else _here(settings, planned)
     if json_output:
         typer.echo(json.dumps({name: getattr(summary, name) for name in type(summary).__slots__}))
     else:
@@ -123,6 +132,18 @@ def _here(settings: "Settings", plan: "Plan") -> "Summary":
         return _shown(plan, lambda told: run(plan, model, told))
     finally:
         model.scorer.close()
+
+
+def _on_ray(settings: "Settings", plan: "Plan") -> "Summary":
+    """On a cluster."""
+    from rerankd.scale.data import run_on_ray
+
+    return _shown(
+        plan,
+        lambda told: run_on_ray(
+            plan, told, model=settings.model, data_dir=settings.data_dir, policy=settings.ray
+        ),
+    )
 
 
 def _shown(plan: "Plan", work: "Callable[[Told], Summary]") -> "Summary":

@@ -36,6 +36,14 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    ray: Annotated[
+        bool,
+        typer.Option(
+            "--ray",
+            help="Score on a Ray cluster: RERANKD_RAY_ADDRESS, else RAY_ADDRESS, else one of this machine."
+            " See rerankd settings, section ray.",
+        ),
+    ] = False,
 ) -> None:
     """Serve every common rerank API, and a page to look at, over HTTP.
 
@@ -49,7 +57,6 @@ def serve(
     from rerankd.cli.session import load_settings
     from rerankd.cli.terminal import fail, notice
     from rerankd.logs import configure
-    from rerankd.wiring import build_service
 
     given = {
         "http.listen_host": host,
@@ -59,7 +66,14 @@ def serve(
     }
     settings = load_settings(**given)
     configure(settings.log)
-    service = build_service(settings)
+    if ray:
+        from rerankd.scale.serve import build_ray_service
+
+        service = build_ray_service(settings)
+    else:
+        from rerankd.wiring import build_service
+
+        service = build_service(settings)
     policy = settings.http
 
     def listening(server: "Server") -> None:

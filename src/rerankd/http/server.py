@@ -36,9 +36,11 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: FastAPI, policy: HttpPolicy, clock: Clock) -> None:
         self._app = app
+        self.asgi = wrap(app, policy, clock)
+        """The application behind the edge, for whoever listens in this one's stead."""
         super().__init__(
             uvicorn.Config(
-                wrap(app, policy, clock),
+                self.asgi,
                 host=policy.listen_host,
                 port=policy.listen_port,
                 http=protocol_class(policy),

@@ -1,8 +1,8 @@
 """Everything that runs while the service does: the reranker, the server, and what watches them."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from rerankd.core.ports import Clock
@@ -36,8 +36,9 @@ class Service:
         self._also = also
         self._at_end = at_end
 
-    async def run(self, listening: Callable[[Server], None] = lambda server: None) -> None:
-        """Serve until a signal ends it. `listening` is called when it listens."""
+    @asynccontextmanager
+    async def started(self) -> AsyncIterator[None]:
+        """Everything but the server runs within."""
         async with AsyncExitStack() as stack:
             for each in self._at_end:
                 stack.callback(each)
@@ -46,6 +47,11 @@ class Service:
                 await stack.enter_async_context(self._metrics.loop_lag(self._clock))
             for context in self._also:
                 await stack.enter_async_context(context)
+            yield
+
+    async def run(self, listening: Callable[[Server], None] = lambda server: None) -> None:
+        """Serve until a signal ends it. `listening` is called when it listens."""
+        async with self.started():
             serving = asyncio.create_task(self.server.serve())
             await self.server.listening(serving)
             if self.server.started:
