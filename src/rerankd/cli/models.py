@@ -1,9 +1,11 @@
 """`rerankd models`: which models there are, fetching one, and checking their files."""
 
 import json
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -12,7 +14,10 @@ from rerankd.cli.options import Json
 from rerankd.errors import BackendError, ConfigError
 
 if TYPE_CHECKING:
-    from rerankd.models.registry import DeviceKind, KnownModel
+    from rerankd.loading import Place
+    from rerankd.models.checkpoint import Checkpoint
+    from rerankd.models.policy import ModelPolicy
+    from rerankd.models.registry import KnownModel
     from rerankd.models.resolve import FileCheck, ModelFiles
     from rerankd.settings import Settings
 
@@ -84,23 +89,40 @@ def list_models(json_output: Json = False) -> None:
 @models.command()
 def pull(
     model: Annotated[str, typer.Argument(metavar="ID", help="A hub id or an alias.", show_default=False)],
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="cpu or cuda: what the files are for, also where there is no GPU yet; empty: for this machine.",
+        ),
+    ] = "",
     json_output: Json = False,
 ) -> None:
     """Fetch a model from the hub, check it, and remember its digests.
 
-    From then on its files must stay as they are. HF_ENDPOINT, HF_HOME and HF_TOKEN mean what they usually do.
+    For CUDA, a carried model that the hub cannot give is made from the carried file, once. From then on its files
+    must stay as they are. HF_ENDPOINT, HF_HOME and HF_TOKEN mean what they usually do.
     """
     from rerankd.cli.session import load_settings
+    from rerankd.models.registry import find
 
+    if device and not re.fullmatch(r"cpu|cuda(:\d{1,3})?", device):
+        raise typer.BadParameter(f"--device must be cpu, cuda or cuda:N, got {device!r}")
     settings = _with(load_settings(), model)
-    files = _resolve(replace(settings, model=replace(settings.model, download=True)))
+    files = _fetch(settings, device)
     if json_output:
-        shown = asdict(files) | {"onnx": str(files.onnx), "tokenizer": str(files.tokenizer)}
+        shown = {name: str(each) if isinstance(each, Path) else each for name, each in asdict(files).items()}
         typer.echo(json.dumps(shown))
         return
+    from rerankd.models.resolve import ModelFiles
+
     revision = f" at {files.revision[:12]}" if files.revision else ""
-    typer.echo(f"{files.model}{revision}: {files.precision}, licence {files.licence}")
-    typer.echo(f"  {files.onnx}")
+    if isinstance(files, ModelFiles):
+        typer.echo(f"{files.model}{revision}: {files.precision}, licence {files.licence}")
+        typer.echo(f"  {files.onnx}")
+    else:
+        typer.echo(f"{files.model}{revision}: checkpoint for PyTorch, licence {find(files.model).licence}")
+        typer.echo(f"  {files.folder}")
     typer.echo(f"  {files.tokenizer}")
 
 
@@ -193,11 +215,13 @@ def _listed(settings: "Settings", known: "KnownModel") -> _Listed:
 
 def _where(settings: "Settings") -> str:
     """Where a model's files are on this machine; empty: nowhere. Nothing is downloaded or read."""
+    from rerankd.backends.cpu import int8_path
+    from rerankd.loading import places
     from rerankd.models.locate import locate
 
-    for device, int8 in _targets(settings):
+    for kind in dict.fromkeys(place.device.kind for place in places(settings.model)):
         try:
-            return locate(settings.model, device=device, int8=int8, download=False).source
+            return locate(settings.model, device=kind, int8=int8_path(), download=False).source
         except BackendError:
             continue
     return ""
@@ -212,31 +236,37 @@ def _here(settings: "Settings") -> list[str]:
     return others if chosen in named else [chosen, *others]
 
 
-def _resolve(settings: "Settings") -> "ModelFiles":
-    from rerankd.models.resolve import resolve
+def _fetch(settings: "Settings", device: str) -> "Checkpoint | ModelFiles":
+    from rerankd.loading import fetch_at, places
 
-    return _on_first_device(settings, resolve)
+    policy = replace(settings.model, download=True, device=device or settings.model.device)
+    found = places(policy) if not device.startswith("cuda") else _on_cuda(policy)
+    return _first(found, lambda place: fetch_at(place, policy, settings.data_dir))
+
+
+def _on_cuda(policy: "ModelPolicy") -> list["Place"]:
+    """Where the model would run on CUDA, on a machine that has none: an image is built before it meets its GPU."""
+    from importlib.util import find_spec
+
+    from rerankd.backends.devices import Device
+    from rerankd.loading import Place
+    from rerankd.models.checkpoint import is_checkpoint
+
+    torch = [Place("torch", Device("cuda"))] if find_spec("torch") and not policy.file else []
+    return torch if is_checkpoint(policy.model) else [*torch, Place("onnx", Device("cuda"))]
 
 
 def _verify(settings: "Settings", *, accept: bool) -> tuple["FileCheck", ...]:
-    from rerankd.models import resolve
+    from rerankd.loading import files_at, places
 
-    return _on_first_device(settings, resolve.accept if accept else resolve.verify)
+    policy = settings.model
+    return _first(places(policy), lambda place: files_at(place, policy, settings.data_dir, accept=accept))
 
 
-def _on_first_device(settings: "Settings", act: Callable[..., T]) -> T:
-    """Do it for the first device where it succeeds, as loading does."""
-    *others, last = _targets(settings)
-    for device, int8 in others:
+def _first(found: list["Place"], act: "Callable[[Place], T]") -> T:
+    """Do it for the first place where it succeeds, as loading does."""
+    *others, last = found
+    for place in others:
         with suppress(BackendError):
-            return act(settings.model, data_dir=settings.data_dir, device=device, int8=int8)
-    return act(settings.model, data_dir=settings.data_dir, device=last[0], int8=last[1])
-
-
-def _targets(settings: "Settings") -> Iterator[tuple["DeviceKind", str]]:
-    """Device and int8 path of each device that loading would try, in its order."""
-    from rerankd.backends.cpu import int8_path
-    from rerankd.backends.devices import devices
-
-    for device in devices(settings.model.device):
-        yield device.kind, int8_path()
+            return act(place)
+    return act(last)

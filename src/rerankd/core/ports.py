@@ -144,6 +144,8 @@ class Model:
     """Of a scorer that can be lost and replaced while it is in use; None: it is there until it is closed."""
     digest: str = ""
     """The SHA-256 of the weights' file, in hexadecimal; empty where whoever loaded it has not seen the file."""
+    stands_in_s: float | None = None
+    """Where it runs in the place of a better one that was lost: seconds after which that should be tried again."""
 
 
 class Observer(Protocol):

@@ -1,5 +1,8 @@
 """A safetensors checkpoint for PyTorch: found in a folder, the hub's cache or the hub, and held to its bytes.
 
+Where the hub cannot give one, a model that a package carries is turned into one (see `rerankd.models.half`). One
+that was made before comes before the hub: a restart must not change the scores.
+
 The rules of trust are those of `rerankd.models.resolve`: the hub's own checksum, and the digest that each file
 had when it was first used here.
 """
@@ -11,15 +14,16 @@ from pathlib import Path
 from rerankd.core.types import Activation
 from rerankd.errors import BackendError
 from rerankd.models.digest import matches, sha256_of, short
+from rerankd.models.half import CHECKPOINT_FILES as _FILES
+from rerankd.models.half import half_checkpoint
 from rerankd.models.hub import Hub
 from rerankd.models.locate import TOKENIZER, folder_of, name_of
 from rerankd.models.lock import TrustLock
 from rerankd.models.policy import ModelPolicy
 from rerankd.models.registry import KnownModel, find
+from rerankd.models.resolve import FileCheck
 
-__all__ = ["Checkpoint", "is_checkpoint", "resolve_checkpoint"]
-
-_FILES = ("config.json", "model.safetensors", TOKENIZER)
+__all__ = ["Checkpoint", "is_checkpoint", "resolve_checkpoint", "verify_checkpoint"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,44 +56,105 @@ def is_checkpoint(model: str) -> bool:
 
 
 def resolve_checkpoint(policy: ModelPolicy, *, data_dir: Path | None, hub: Hub | None = None) -> Checkpoint:
-    """The verified files of the checkpoint that the policy names, downloaded where need be.
+    """The verified files of the checkpoint that the policy names, downloaded or made where need be.
 
     `data_dir` holds the lock file (None: nothing is remembered). Raises `BackendError` naming the file that is
     missing, cut short or changed, `ConfigError` for a name that cannot be a model.
     """
     lock = TrustLock(data_dir)
+    found = _locate(policy, lock, data_dir=data_dir, hub=hub or Hub(), get=True)
+    checks = _check(found, lock)
+    for check in checks:
+        if check.problem:
+            raise BackendError(check.problem)
+    positions = _positions(found.folder / _FILES[0])
+    lock.trust(found.key, found.revision, {check.name: check.sha256 for check in checks})
+    return Checkpoint(
+        model=found.known.id,
+        folder=found.folder,
+        revision=found.revision,
+        sha256=next(check.sha256 for check in checks if check.name == _FILES[1]),
+        activation=found.known.activation,
+        max_tokens=min(
+            (each for each in (policy.max_tokens, found.known.max_tokens, positions) if each), default=0
+        ),
+    )
+
+
+def verify_checkpoint(
+    policy: ModelPolicy, *, data_dir: Path | None, hub: Hub | None = None, accept: bool = False
+) -> tuple[FileCheck, ...]:
+    """Look at the checkpoint's files on this machine; nothing is downloaded, made or raised for a changed one.
+
+    `accept`: trust them as they are from now on. Raises `BackendError` when files are missing.
+    """
+    lock = TrustLock(data_dir)
+    found = _locate(policy, lock, data_dir=data_dir, hub=hub or Hub(), get=False)
+    checks = _check(found, lock)
+    if accept:
+        lock.trust(found.key, found.revision, {check.name: check.sha256 for check in checks})
+        checks = _check(found, lock)
+    return checks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    folder: Path
+    key: str
+    """As the lock file names it."""
+    known: KnownModel
+    revision: str = ""
+    made: bool = False
+
+
+def _locate(policy: ModelPolicy, lock: TrustLock, *, data_dir: Path | None, hub: Hub, get: bool) -> _Found:
+    """`get`: whether what is not on this machine may be fetched or made."""
     folder = folder_of(policy.model)
     if folder is not None:
         for name in _FILES:
             if not (folder / name).is_file():
                 raise BackendError(f"{folder / name}: is missing")
-        key, revision, known = str(folder.resolve()), "", KnownModel(id=name_of(policy.model))
-    else:
-        known = find(policy.model)
-        key = f"{known.id}@{policy.revision}" if policy.revision else known.id
-        trusted = lock.trusted(key)
-        pinned = trusted.revision if trusted and not policy.revision else ""
-        folder, revision = _from_hub(known, pinned or policy.revision or "main", policy, hub or Hub())
-    digests = {name: sha256_of(folder / name) for name in _FILES}
-    before = lock.trusted(key)
-    for name, seen in digests.items():
-        expected = before.sha256.get(name, "") if before else ""
-        if expected and seen != expected:
-            raise BackendError(
-                f"{folder / name}: has sha256 {short(seen)}, not {short(expected)} as when it was first used"
-            )
-    lock.trust(key, revision, digests)
-    return Checkpoint(
-        model=known.id,
-        folder=folder,
-        revision=revision,
-        sha256=digests[_FILES[1]],
-        activation=known.activation,
-        max_tokens=min(
-            (each for each in (policy.max_tokens, known.max_tokens, _positions(folder / _FILES[0])) if each),
-            default=0,
-        ),
+        return _Found(folder=folder, key=str(folder.resolve()), known=KnownModel(id=name_of(policy.model)))
+    known = find(policy.model)
+    key = f"{known.id}@{policy.revision}" if policy.revision else known.id
+    trusted = None if policy.revision else lock.trusted(key)
+    revision = (trusted.revision if trusted else "") or policy.revision or "main"
+    problem = BackendError(f"{known.id}: its checkpoint is neither in the hub's cache nor to be had")
+
+    found = _from_hub(known, revision, hub, download=False)
+    folder = None if found or policy.revision else half_checkpoint(known, data_dir, make=False)
+    if found is None and folder is None and get:
+        if policy.download:
+            try:
+                found = _from_hub(known, revision, hub, download=True)
+            except BackendError as error:
+                problem = error
+        if found is None and not policy.revision:
+            folder = half_checkpoint(known, data_dir, make=True)
+    if found is not None:
+        return _Found(folder=found[0], key=key, known=known, revision=found[1])
+    if folder is None:
+        raise problem
+    return _Found(folder=folder, key=str(folder.resolve()), known=known, made=True)
+
+
+def _check(found: _Found, lock: TrustLock) -> tuple[FileCheck, ...]:
+    before = lock.trusted(found.key)
+    return tuple(_check_file(found, name, before.sha256.get(name, "") if before else "") for name in _FILES)
+
+
+def _check_file(found: _Found, name: str, expected: str) -> FileCheck:
+    path = found.folder / name
+    seen = sha256_of(path)
+    if not expected or seen == expected:
+        return FileCheck(name=name, path=path, sha256=seen, status="trusted" if expected else "new")
+    problem = f"{path}: has sha256 {short(seen)}, not {short(expected)} as when it was first used"
+    problem += (
+        f"; delete {found.folder} to have it made anew"
+        if found.made
+        else f"; if the change is wanted: rerankd models verify --accept {found.key}"
     )
+    return FileCheck(name=name, path=path, sha256=seen, status="changed", problem=problem)
 
 
 def _positions(path: Path) -> int:
@@ -103,23 +168,26 @@ def _positions(path: Path) -> int:
     return most - 2 if shifted and most > 2 else most
 
 
-def _from_hub(known: KnownModel, revision: str, policy: ModelPolicy, hub: Hub) -> tuple[Path, str]:
-    """All three files of one commit."""
+def _from_hub(known: KnownModel, revision: str, hub: Hub, *, download: bool) -> tuple[Path, str] | None:
+    """All three files of one commit; None: the cache, or the hub, has no checkpoint under any of its names."""
     for repository in known.hub:
         first = hub.cached(repository, _FILES[0], revision)
-        if first is None and policy.download:
+        if first is None and download:
             first = hub.fetch(repository, _FILES[0], revision)
         if first is None:
             continue
         for name in _FILES[1:]:
             file = hub.cached(repository, name, first.revision)
-            if file is None and policy.download:
+            if file is None and download:
                 file = hub.fetch(repository, name, first.revision)
             if file is None:
+                if not download:
+                    break
                 raise BackendError(f"{repository}: has no {name}")
             if matches(file.path, file.checksum) is False:
                 raise BackendError(
                     f"{file.path}: differs from the hub's checksum; delete it to download it anew"
                 )
-        return first.path.parent, first.revision
-    raise BackendError(f"{known.id}: its checkpoint is neither in the hub's cache nor to be had")
+        else:
+            return first.path.parent, first.revision
+    return None

@@ -12,7 +12,8 @@ from rerankd.models.registry import Carried, DeviceKind, KnownModel, OnnxFile, f
 
 __all__ = ["TOKENIZER", "Found", "FoundFile", "Source", "folder_of", "locate", "name_of"]
 
-Source = Literal["folder", "package", "cache", "hub"]
+Source = Literal["folder", "package", "cache", "hub", "made"]
+"""`made`: here, from what a package carries."""
 
 TOKENIZER = "tokenizer.json"
 

@@ -64,6 +64,14 @@ class TrustLock:
         except OSError as error:
             _log.warning("%s: cannot be written, so trust begins anew at the next load: %s", self.path, error)
 
+    def forget(self, key: str) -> None:
+        """Trust the model anew at its next use: its files were made again, here."""
+        if self.path is None:
+            return
+        models = self._read()
+        if models.pop(key, None) is not None:
+            _write(self.path, models)
+
     def _read(self) -> dict[str, Trusted]:
         if self.path is None:
             return {}

@@ -6,7 +6,9 @@ file could be compared with, except that one of a known model's exact size with 
 """
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -14,8 +16,9 @@ from rerankd.core.types import Activation
 from rerankd.errors import BackendError, ConfigError
 from rerankd.models.digest import matches, sha256_of, short
 from rerankd.models.graph import Precision, read_graph
+from rerankd.models.half import GRAPH, half_graph
 from rerankd.models.hub import Hub
-from rerankd.models.locate import Found, FoundFile, Source, folder_of, locate
+from rerankd.models.locate import TOKENIZER, Found, FoundFile, Source, folder_of, locate
 from rerankd.models.lock import Trusted, TrustLock
 from rerankd.models.policy import ModelPolicy
 from rerankd.models.registry import Carried, DeviceKind, KnownModel, find, known_models
@@ -77,7 +80,7 @@ def resolve(
     model and for an int8 file with a CUDA device that was asked for by name.
     """
     lock = TrustLock(data_dir)
-    found = _locate(policy, lock, device=device, int8=int8, hub=hub)
+    found = _locate(policy, lock, data_dir=data_dir, device=device, int8=int8, hub=hub, make=True)
     checks, known, carried = _check(found, lock)
     for check in checks:
         if check.problem:
@@ -120,7 +123,7 @@ def verify(
     Raises `BackendError` when files are missing.
     """
     lock = TrustLock(data_dir)
-    found = _locate(policy, lock, device=device, int8=int8, hub=hub, download=False)
+    found = _locate(policy, lock, data_dir=data_dir, device=device, int8=int8, hub=hub, download=False)
     return _check(found, lock)[0]
 
 
@@ -138,7 +141,7 @@ def accept(
     files are missing or differ from the hub's own checksum.
     """
     lock = TrustLock(data_dir)
-    found = _locate(policy, lock, device=device, int8=int8, hub=hub, download=False)
+    found = _locate(policy, lock, data_dir=data_dir, device=device, int8=int8, hub=hub, download=False)
     checks = _check(found, lock)[0]
     problems = [_against_hub(file) for file in found.files]
     if found.source == "package":
@@ -157,16 +160,41 @@ def _locate(
     policy: ModelPolicy,
     lock: TrustLock,
     *,
+    data_dir: Path | None,
     device: DeviceKind,
     int8: str,
     hub: Hub | None,
     download: bool | None = None,
+    make: bool = False,
 ) -> Found:
-    pinned = ""
+    """`make`: whether a carried int8 file may be turned into one for CUDA."""
+    pinned, known = "", None
     if folder_of(policy.model) is None and not policy.revision:
-        trusted = lock.trusted(find(policy.model).id)
+        known = find(policy.model)
+        trusted = lock.trusted(known.id)
         pinned = trusted.revision if trusted else ""
-    return locate(policy, device=device, int8=int8, pinned=pinned, hub=hub, download=download)
+    find_it = partial(locate, policy, device=device, int8=int8, pinned=pinned, hub=hub)
+    if device == "cpu" or known is None or known.carried is None or policy.file:
+        return find_it(download=download)
+    # one that was made before comes before the hub: a restart must not change the scores
+    with suppress(BackendError):
+        return find_it(download=False)
+    folder = half_graph(known, data_dir, make=False)
+    if folder is None:
+        try:
+            return find_it(download=download)
+        except BackendError:
+            folder = half_graph(known, data_dir, make=make)
+            if folder is None:
+                raise
+    return Found(
+        name=known.id,
+        key=str(folder.resolve()),
+        source="made",
+        known=known,
+        onnx=FoundFile(name=GRAPH, path=folder / GRAPH),
+        tokenizer=FoundFile(name=TOKENIZER, path=folder / TOKENIZER),
+    )
 
 
 def _check(found: Found, lock: TrustLock) -> tuple[tuple[FileCheck, ...], KnownModel, Carried | None]:
@@ -203,7 +231,9 @@ def _check_file(
         status = "changed"
         problem = f"{file.path}: has sha256 {short(seen)}, not {short(expected)}"
         problem += (
-            f" as its package {found.known.carried.package} carries it; install that anew"
+            f"; delete {file.path.parent} to have it made anew"
+            if found.source == "made"
+            else f" as its package {found.known.carried.package} carries it; install that anew"
             if found.source == "package" and found.known and found.known.carried
             else f"; if the change is wanted: {_how_to_accept(found)}"
         )
