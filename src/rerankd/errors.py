@@ -6,6 +6,7 @@ A slow, broken or missing model is *not* an error: the caller gets the retrieval
 __all__ = [
     "BackendError",
     "ConfigError",
+    "DeviceLost",
     "InvalidRequest",
     "OutOfMemory",
     "RerankdError",
@@ -41,6 +42,10 @@ class BackendError(RerankdError):
 
 class OutOfMemory(BackendError):  # noqa: N818 - reads as the state it is
     """A run did not fit into memory. The engine halves its batches and tries again."""
+
+
+class DeviceLost(BackendError):  # noqa: N818 - so does this
+    """The device failed under a run, and what is loaded there is of no more use. The engine loads it anew."""
 
 
 class StoreError(RerankdError):

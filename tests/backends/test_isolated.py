@@ -385,6 +385,17 @@ def test_the_circuit_of_a_new_process_is_closed(reranker: Reranker, observer: Re
     assert reranker.rerank("blue sky", ["a"], budget_ms=1_000).outcome is Outcome.RERANKED
 
 
+def test_a_process_whose_device_was_lost_is_replaced(reranker: Reranker, observer: RecordingObserver) -> None:
+    """CUDA is of no more use in a process in which it failed once."""
+    before = health(reranker).pid
+    reranker.rerank("blue sky", ["lost"], budget_ms=1_000)
+    until(lambda: reranker.status().model_state == "ready" and health(reranker).pid not in (None, before))
+    assert reranker.rerank("blue sky", ["a"], budget_ms=1_000).outcome is Outcome.RERANKED
+    states = [(event.state, event.error) for event in observer.of(ModelChanged)]
+    assert ("loading", "CUDA error: unspecified launch failure") in states
+    until(lambda: not alive(before))
+
+
 def test_its_status_says_why_it_is_not_there(reranker: Reranker, observer: RecordingObserver) -> None:
     os.kill(health(reranker).pid, signal.SIGKILL)
     until(lambda: observer.of(ScorerLost))

@@ -15,7 +15,6 @@ that saves some microseconds of a run of 16 ms, and holds the interpreter lock f
 """
 
 import logging
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +27,10 @@ from onnxruntime.capi import onnxruntime_pybind11_state as native  # type: ignor
 
 from rerankd.backends.cpu import int8_path, overflows_int8, usable_cores
 from rerankd.backends.devices import CPU, Device
+from rerankd.backends.failures import translated, words
 from rerankd.core.ports import ScorerTraits, Stop
 from rerankd.core.types import Activation, Pair
-from rerankd.errors import BackendError, OutOfMemory
+from rerankd.errors import BackendError
 
 __all__ = ["OnnxScorer"]
 
@@ -42,11 +42,6 @@ CUDA_BATCH_TOKENS = 16_384
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _TYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 _QUIET = 4  # fatal only: an ended run is no error, and errors are raised anyway
-_MEMORY = re.compile(
-    r"failed to allocate|bad_alloc|bad allocation|out of memory|alloc_failed|memoryallocation"
-    r"|smaller than requested bytes",
-    re.IGNORECASE,
-)
 _ERRORS: tuple[type[Exception], ...] = (
     *(each for each in vars(native).values() if isinstance(each, type) and issubclass(each, Exception)),
     RuntimeError,
@@ -138,8 +133,8 @@ class OnnxScorer:
     def score(self, pairs: Sequence[Pair], stop: Stop) -> list[float]:
         """One logit a pair, in order; fewer once `stop` has fired, which ends a run between two of its nodes.
 
-        Pairs share a run where the file is batch-invariant; else each has its own. Raises `OutOfMemory` or
-        `BackendError`; neither carries text.
+        Pairs share a run where the file is batch-invariant; else each has its own. Raises `OutOfMemory`,
+        `DeviceLost` or `BackendError`; none carries text.
         """
         together = self._traits.batch_invariant
         groups = [pairs] if together and pairs else [[pair] for pair in pairs]
@@ -172,7 +167,7 @@ class OnnxScorer:
         try:
             (result,) = session.run([self._output], feed, options)
         except _ERRORS as error:
-            raise _translated(error, len(ids)) from error
+            raise translated(error, len(ids)) from error
         if result.size != len(ids):
             raise BackendError(
                 f"the graph's output {self._output!r} has shape {result.shape} for {len(ids)} pair(s):"
@@ -246,7 +241,7 @@ def _open(path: Path, device: Device) -> ort.InferenceSession:
     try:
         session = ort.InferenceSession(str(path), options, providers=providers)
     except _ERRORS as error:
-        raise BackendError(f"{path}: cannot be loaded on {device}: {_words(error)}") from error
+        raise BackendError(f"{path}: cannot be loaded on {device}: {words(error)}") from error
     if device.kind == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
         raise BackendError(f"{path}: cannot be loaded on {device}: CUDA or cuDNN is missing or too old")
     return session
@@ -282,13 +277,3 @@ def _rows(rows: Sequence[Sequence[int]], fill: int, dtype: Any) -> NDArray[Any]:
     for at, row in enumerate(rows):
         filled[at, : len(row)] = row
     return filled
-
-
-def _translated(error: Exception, pairs: int) -> BackendError:
-    kind = OutOfMemory if isinstance(error, MemoryError) or _MEMORY.search(str(error)) else BackendError
-    return kind(f"a run of {pairs} pair(s) failed: {_words(error)}")
-
-
-def _words(error: Exception) -> str:
-    """The library's own words: they name nodes and shapes, never values."""
-    return " ".join(str(error).split())[:300] or type(error).__name__

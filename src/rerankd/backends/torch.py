@@ -1,16 +1,21 @@
 """Scores with PyTorch: safetensors checkpoints, made for CUDA; the same lines run on the CPU device.
 
-On a GPU a run is a padded batch of pairs of similar length, up to `max_batch_tokens`. Two runs may be under way
-at once, so that copying and tokenising one hides behind the computing of the other; inputs are copied from
-pinned memory without waiting. Half precision scores a pair within 2e-2 of fp32, whoever shares its run, which
-the ranking takes as batch-invariant.
+The engine hands over up to `max_batch_tokens` at once; here they are split into batches of similar length where
+that saves more padding than a batch costs. Two batches may be in flight, each on a lane (a CUDA stream) of its own,
+so that copying and launching one hides behind the computing of the other; inputs are copied from pinned memory
+without waiting. Half precision scores a pair within 2e-2 of fp32, whoever shares its batch, which the ranking takes
+as batch-invariant.
 
-A run cannot be ended half-way: there are no nodes to stop between. The token budget is what keeps it short.
+A batch cannot be ended half-way: there are no nodes to stop between. The token budget is what keeps it short, and
+none is begun once nobody waits.
 """
 
+import contextlib
 import json
 import logging
-import re
+import math
+import queue
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -19,30 +24,42 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 from transformers.utils import logging as library_log
 
+from rerankd.backends.batches import MOST_PAIRS, batches
 from rerankd.backends.cpu import usable_cores
 from rerankd.backends.devices import CPU, Device
+from rerankd.backends.failures import translated, words
+from rerankd.backends.token_budget import TokenBudget
 from rerankd.core.ports import ScorerTraits, Stop
 from rerankd.core.types import Activation, Pair
 from rerankd.errors import BackendError, OutOfMemory
 
-__all__ = ["TorchScorer"]
+__all__ = ["TorchScorer", "precisions"]
 
 _log = logging.getLogger(__name__)
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 
-_IN_FLIGHT = 2
-_MOST_TOKENS = 32_768
-_FEWEST_TOKENS = 1_024
-_BYTES_A_TOKEN = 96 * 1024
+IN_FLIGHT = 2
+"""Batches at once, on CUDA."""
+MOST_TOKENS = 32_768
+FEWEST_TOKENS = 1_024
+BYTES_A_TOKEN = 96 * 1024
 """What a padded token needs of the device's memory while it is computed, generously: of a model of 384 hidden
 units the widest layer holds 1536 values a token, and attention over 512 tokens 12 x 512, in fp32."""
-_MEMORY_SHARE = 0.5
-"""How much of the free memory the runs in flight may need together; others may want some, too."""
-_WARM_UP_TOKENS = (8, 64, 128, 256, 512)
-_CPU_BATCH_TOKENS = 2_048
-_MEMORY = re.compile(r"out of memory|failed to allocate|bad_alloc|can't allocate", re.IGNORECASE)
+MEMORY_SHARE = 0.5
+"""How much of the free memory the batches in flight may need together; others may want some, too."""
+CPU_TOKENS = 2_048
+OVERHEAD_TOKENS = {"cuda": 8_192, "cpu": 64}
+"""What a batch costs besides its tokens. On CUDA some two hundred launches, in which a large card computes so many
+tokens of a small model; `make gpu-report` draws pairs a second over lengths and budgets, from which to judge it."""
+WARM_UP_TOKENS = (8, 64, 128, 256, 512)
+
+_FAILURES = (RuntimeError, MemoryError, IndexError)
+"""What the library raises when a batch fails."""
+_Flying = tuple["_Lane", list[int], torch.Tensor]
+_Lane = torch.cuda.Stream | None
+"""Where a batch is computed; None: on the CPU, where there is nothing to choose."""
 
 
 class TorchScorer:
@@ -54,7 +71,7 @@ class TorchScorer:
         *,
         model: str,
         device: Device = CPU,
-        max_batch_tokens: int = _CPU_BATCH_TOKENS,
+        max_batch_tokens: int = CPU_TOKENS,
         activation: Activation = "sigmoid",
         pad_id: int = 0,
         typed: bool = True,
@@ -64,11 +81,16 @@ class TorchScorer:
         self._device = torch.device(str(device))
         self._pad_id = pad_id
         self._typed = typed
-        self._pinned = device.kind == "cuda"
+        self._cuda = device.kind == "cuda"
+        self._overhead = OVERHEAD_TOKENS[device.kind]
+        self._lanes: queue.LifoQueue[_Lane] = queue.LifoQueue()
+        self._budget = TokenBudget(max_batch_tokens)
+        for _ in range(IN_FLIGHT):
+            self._lanes.put(torch.cuda.Stream(self._device) if self._cuda else None)  # type: ignore[no-untyped-call]
         self._traits = ScorerTraits(
             model=model,
             device=str(device),
-            concurrency=_IN_FLIGHT if device.kind == "cuda" else 1,
+            concurrency=IN_FLIGHT if self._cuda else 1,
             batch_invariant=True,
             max_batch_tokens=max_batch_tokens,
             interruptible=False,
@@ -86,99 +108,203 @@ class TorchScorer:
         activation: Activation = "sigmoid",
         pad_id: int = 0,
         max_tokens: int = 512,
+        dtypes: Sequence[torch.dtype] = (),
+        max_batch_tokens: int = 0,
     ) -> Self:
         """Load `config.json` and `model.safetensors` of a folder, and run it at several lengths to warm it up.
 
-        Neither pickles nor code of the checkpoint are ever loaded. On CUDA the weights are fp16; on the CPU
-        fp32, for half precision is slower there. Raises `BackendError` naming the file for anything that is no
-        cross-encoder with one score a pair, and when it does not fit the device.
+        `dtypes`: to be tried in this order until scores are finite; empty: as `precisions` says. `max_batch_tokens`
+        0: as the device's free memory allows. Neither pickles nor code of the checkpoint are ever loaded. Raises
+        `BackendError` naming the file for anything that is no cross-encoder with one score a pair, and when it does
+        not fit the device.
         """
         _check_files(folder)
-        library_log.disable_progress_bar()  # type: ignore[no-untyped-call]
-        try:
-            config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        except (OSError, ValueError, KeyError) as error:
-            raise BackendError(f"{folder / CONFIG}: cannot be used: {_words(error)}") from error
-        if config.num_labels != 1:
-            raise BackendError(
-                f"{folder / CONFIG}: has {config.num_labels} labels; a reranker gives one score a pair"
-            )
-        try:
-            network = AutoModelForSequenceClassification.from_pretrained(
-                folder,
-                config=config,
-                local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
-                attn_implementation="sdpa",
-                dtype=torch.float16 if device.kind == "cuda" else torch.float32,
-            )
-            network = network.eval().to(str(device))
-        except (OSError, ValueError, KeyError, RuntimeError, AssertionError) as error:
-            raise BackendError(
-                f"{folder / WEIGHTS}: cannot be loaded on {device}: {_words(error)}"
-            ) from error
+        config = _config(folder)
         if device.kind == "cpu":
             torch.set_num_threads(usable_cores())
-        scorer = cls(
-            network,
-            model=model,
-            device=device,
-            max_batch_tokens=_budget(device),
-            activation=activation,
-            pad_id=pad_id,
-            typed=getattr(config, "type_vocab_size", 0) > 1,
-        )
-        for tokens in _WARM_UP_TOKENS:
-            scorer._run([[pad_id] * min(tokens, max_tokens)], [None])
-        _log.info("model %s: loaded on %s", model, device)
-        return scorer
+        try:
+            dtypes = dtypes or precisions(device, getattr(config, "dtype", None))
+            budget = max_batch_tokens or _budget(device)
+        except (RuntimeError, AssertionError) as error:
+            raise BackendError(f"{folder}: cannot be loaded on {device}: {words(error)}") from error
+        for dtype in dtypes:
+            scorer = cls(
+                _network(folder, config, device, dtype),
+                model=model,
+                device=device,
+                max_batch_tokens=budget,
+                activation=activation,
+                pad_id=pad_id,
+                typed=getattr(config, "type_vocab_size", 0) > 1,
+            )
+            if scorer._warm_up(max_tokens, full=device.kind == "cuda" or max_batch_tokens > 0):
+                _log.info("model %s: loaded on %s as %s", model, device, str(dtype).removeprefix("torch."))
+                return scorer
+            scorer.close()
+            _log.warning("model %s: scores as %s are not finite on %s", model, dtype, device)
+        raise BackendError(f"{folder / WEIGHTS}: gives no finite scores on {device}")
 
     @property
     def traits(self) -> ScorerTraits:
         return self._traits
 
     def score(self, pairs: Sequence[Pair], stop: Stop) -> list[float]:
-        """One logit a pair, in order; nothing once `stop` has fired.
+        """One logit a pair, in order; fewer once `stop` has fired.
 
-        Raises `OutOfMemory` or `BackendError`; neither carries text.
+        A batch that does not fit is split; only when a single pair does not fit, `OutOfMemory` is raised, else
+        `DeviceLost` or `BackendError`; none carries text.
         """
-        if stop.stopped or not pairs:
-            return []
-        return self._run([_ids(pair) for pair in pairs], [pair.type_ids for pair in pairs])
+        return self._score([_ids(pair) for pair in pairs], [pair.type_ids for pair in pairs], stop)
 
     def close(self) -> None:
         self._network = None  # a run under way holds its own reference
-        if self._pinned:
-            torch.cuda.empty_cache()
+        if self._cuda:
+            with contextlib.suppress(RuntimeError):  # a device that was lost
+                torch.cuda.empty_cache()
 
-    def _run(self, ids: Sequence[Sequence[int]], types: Sequence[Sequence[int] | None]) -> list[float]:
-        network = self._network
-        if network is None:
-            raise BackendError("the scorer is closed")
-        feed = {
-            "input_ids": self._rows(ids, self._pad_id),
-            "attention_mask": self._rows([[1] * len(row) for row in ids], 0),
-        }
-        if self._typed:
-            given = [[0] * len(row) if each is None else each for row, each in zip(ids, types, strict=True)]
-            feed["token_type_ids"] = self._rows(given, 0)
+    # -- batches ----------------------------------------------------------------------------------------
+
+    def _score(
+        self, ids: Sequence[Sequence[int]], types: Sequence[Sequence[int] | None], stop: Stop | None
+    ) -> list[float]:
+        scores = [math.nan] * len(ids)
+        waiting = deque(self._split(range(len(ids)), ids))
+        flying: deque[_Flying] = deque()
         try:
-            with torch.inference_mode():
-                logits = network(**feed).logits
+            while waiting or flying:
+                if stop is not None and stop.stopped:
+                    return []
+                if not waiting:
+                    self._land(flying.popleft(), scores)
+                    continue
+                lane = self._lane(flying, scores)
+                positions = waiting.popleft()
+                try:
+                    logits = self._launch(
+                        lane, [ids[at] for at in positions], [types[at] for at in positions]
+                    )
+                except _FAILURES as error:
+                    self._give_way(error, [len(ids[at]) for at in positions])
+                    waiting.extendleft(reversed(self._split(positions, ids)))
+                else:
+                    flying.append((lane, positions, logits))
+        except _FAILURES as error:
+            raise translated(error, len(ids)) from error
+        finally:
+            for lane, _, _ in flying:
+                self._lanes.put(lane)
+        return scores
+
+    def _split(self, positions: Sequence[int], ids: Sequence[Sequence[int]]) -> list[list[int]]:
+        lengths = [len(ids[at]) for at in positions]
+        found = batches(lengths, most_tokens=self._budget.tokens, overhead_tokens=self._overhead)
+        return [[positions[at] for at in batch] for batch in found]
+
+    def _give_way(self, error: Exception, lengths: Sequence[int]) -> None:
+        """A batch could not be begun. Where it ran out of memory, the next ones are smaller; else raise."""
+        memory = isinstance(translated(error, len(lengths)), OutOfMemory)
+        if memory and self._cuda:
+            torch.cuda.empty_cache()  # what is free in pieces may be enough in one
+        if not memory or len(lengths) == 1:
+            raise error
+        self._budget.ran_out(len(lengths) * max(lengths))
+
+    def _lane(self, flying: deque[_Flying], scores: list[float]) -> _Lane:
+        """A free lane. Whoever has batches in flight lands those first, so that no two wait for each other."""
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return self._lanes.get(block=not flying)
+            self._land(flying.popleft(), scores)
+
+    def _launch(
+        self, lane: _Lane, ids: Sequence[Sequence[int]], types: Sequence[Sequence[int] | None]
+    ) -> torch.Tensor:
+        """Begin one batch; on CUDA this does not wait for it. One that fails leaves its lane free."""
+        network = self._network
+        try:
+            if network is None:
+                raise BackendError("the scorer is closed")
+            with torch.inference_mode(), _on(lane):
+                logits = network(**self._feed(ids, types)).logits
                 if logits.shape != (len(ids), 1):
                     raise BackendError(f"the model gave {tuple(logits.shape)} for {len(ids)} pair(s)")
-                # waits for the device; the interpreter lock is free meanwhile
-                return [float(value) for value in logits[:, 0].float().tolist()]
-        except (RuntimeError, MemoryError, IndexError) as error:
-            raise _translated(error, len(ids)) from error
+                return logits[:, 0].float()  # type: ignore[no-any-return]
+        except BaseException:
+            self._lanes.put(lane)
+            raise
 
-    def _rows(self, rows: Sequence[Sequence[int]], fill: int) -> torch.Tensor:
-        longest = max(map(len, rows))
-        filled = torch.full((len(rows), longest), fill, dtype=torch.int64, pin_memory=self._pinned)
-        for number, row in enumerate(rows):
-            filled[number, : len(row)] = torch.tensor(row, dtype=torch.int64)
-        return filled.to(self._device, non_blocking=True)
+    def _land(self, flown: _Flying, scores: list[float]) -> None:
+        """Wait for a batch, and write its scores down. The interpreter lock is free meanwhile."""
+        lane, positions, logits = flown
+        try:
+            with _on(lane):
+                for at, score in zip(positions, logits.tolist(), strict=True):
+                    scores[at] = float(score)
+            self._budget.went_well()
+        finally:
+            self._lanes.put(lane)
+
+    def _feed(
+        self, ids: Sequence[Sequence[int]], types: Sequence[Sequence[int] | None]
+    ) -> dict[str, torch.Tensor]:
+        """All inputs in one buffer, so that one copy takes them to the device."""
+        longest = max(map(len, ids))
+        host = torch.zeros((3, len(ids), longest), dtype=torch.int64, pin_memory=self._cuda)
+        rows = host.numpy()
+        rows[0] = self._pad_id
+        for at, (row, kinds) in enumerate(zip(ids, types, strict=True)):
+            rows[0, at, : len(row)] = row
+            rows[1, at, : len(row)] = 1
+            if kinds is not None:
+                rows[2, at, : len(row)] = kinds
+        on_device = host.to(self._device, non_blocking=True)
+        feed = {"input_ids": on_device[0]}
+        if any(
+            len(row) < longest for row in ids
+        ):  # without a mask the faster kernel is taken, and nothing waits
+            feed["attention_mask"] = on_device[1]
+        if self._typed:
+            feed["token_type_ids"] = on_device[2]
+        return feed
+
+    def _warm_up(self, max_tokens: int, *, full: bool) -> bool:
+        """Run at several lengths: one pair and, if `full`, a batch's fill; tells whether all scores are finite.
+
+        A device that has not the memory for that begins with a smaller budget. Raises as `score` does.
+        """
+        scores: list[float] = []
+        for tokens in WARM_UP_TOKENS:
+            length = min(tokens, max_tokens)
+            for pairs in (1, min(MOST_PAIRS, max(1, self._budget.tokens // length))) if full else (1,):
+                scores += self._score([[self._pad_id] * length] * pairs, [None] * pairs, None)
+        return all(map(math.isfinite, scores))
+
+
+def precisions(device: Device, stored: torch.dtype | None = None) -> tuple[torch.dtype, ...]:
+    """What to compute in, best first; each next one for a model whose scores are not finite in the one before.
+
+    fp16 is closer to fp32 than bf16 by three bits: with the carried model and logits from -12 to 8, within 0.005
+    against 0.04. So bf16 comes first only for checkpoints that are kept in it, as their values may be too large for
+    fp16. Before compute capability 7.0 half precision is slower than fp32, and bf16 wants 8.0. On the CPU fp32 is
+    fastest.
+    """
+    if device.kind == "cpu":
+        return (torch.float32,)
+    return _by_capability(torch.cuda.get_device_capability(str(device)), stored)
+
+
+def _by_capability(capability: tuple[int, int], stored: torch.dtype | None) -> tuple[torch.dtype, ...]:
+    if capability < (7, 0):
+        return (torch.float32,)
+    if capability < (8, 0):
+        return (torch.float16, torch.float32)
+    if stored is torch.bfloat16:
+        return (torch.bfloat16, torch.float32)
+    return (torch.float16, torch.bfloat16, torch.float32)
+
+
+def _on(lane: _Lane) -> contextlib.AbstractContextManager[Any]:
+    return contextlib.nullcontext() if lane is None else torch.cuda.stream(lane)
 
 
 def _check_files(folder: Path) -> None:
@@ -202,26 +328,65 @@ def _check_files(folder: Path) -> None:
         raise BackendError(f"{path}: is cut short: {size:,} bytes of {8 + length + ends:,}")
 
 
+def _config(folder: Path) -> Any:
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise BackendError(f"{folder / CONFIG}: cannot be used: {words(error)}") from error
+    if config.num_labels != 1:
+        raise BackendError(
+            f"{folder / CONFIG}: has {config.num_labels} labels; a reranker gives one score a pair"
+        )
+    return config
+
+
+def _network(folder: Path, config: Any, device: Device, dtype: torch.dtype) -> torch.nn.Module:
+    """The network on its device. One that is not wholly in the file would score at random, and is refused."""
+    library_log.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        try:
+            network, told = _read(folder, config, dtype, "sdpa")
+        except ValueError:  # a kind of model that has no such attention
+            network, told = _read(folder, config, dtype, "eager")
+        network = network.eval().to(str(device))
+    except (OSError, ValueError, KeyError, RuntimeError, AssertionError) as error:
+        raise BackendError(f"{folder / WEIGHTS}: cannot be loaded on {device}: {words(error)}") from error
+    absent = sorted([*told["missing_keys"], *(each[0] for each in told["mismatched_keys"])])
+    if absent:
+        raise BackendError(
+            f"{folder / WEIGHTS}: is no reranker of the kind that its config says:"
+            f" {len(absent)} weights are missing, as {absent[0]}"
+        )
+    return network  # type: ignore[no-any-return]
+
+
+def _read(folder: Path, config: Any, dtype: torch.dtype, attention: str) -> Any:
+    return AutoModelForSequenceClassification.from_pretrained(
+        folder,
+        config=config,
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=True,
+        output_loading_info=True,
+        attn_implementation=attention,
+        dtype=dtype,
+    )
+
+
 def _budget(device: Device) -> int:
-    """Padded tokens of one run, from the memory that is free now."""
+    """Padded tokens of one batch, from the memory that is free now."""
     if device.kind == "cpu":
-        return _CPU_BATCH_TOKENS
+        return CPU_TOKENS
     free, _ = torch.cuda.mem_get_info(str(device))
-    fitting = int(free * _MEMORY_SHARE / _IN_FLIGHT / _BYTES_A_TOKEN)
-    return max(_FEWEST_TOKENS, min(_MOST_TOKENS, fitting))
+    return _fitting(free)
+
+
+def _fitting(free_bytes: int) -> int:
+    fitting = int(free_bytes * MEMORY_SHARE / IN_FLIGHT / BYTES_A_TOKEN)
+    return max(FEWEST_TOKENS, min(MOST_TOKENS, fitting))
 
 
 def _ids(pair: Pair) -> Sequence[int]:
     if pair.ids is None:
         raise BackendError("a pair came without token ids")
     return pair.ids
-
-
-def _translated(error: Exception, pairs: int) -> BackendError:
-    kind = OutOfMemory if isinstance(error, MemoryError) or _MEMORY.search(str(error)) else BackendError
-    return kind(f"a run of {pairs} pair(s) failed: {_words(error)}")
-
-
-def _words(error: Exception) -> str:
-    """The library's own words: they name layers and shapes, never values."""
-    return " ".join(str(error).split())[:300] or type(error).__name__

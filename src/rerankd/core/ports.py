@@ -81,7 +81,8 @@ class Scorer(Protocol):
     def traits(self) -> ScorerTraits: ...
 
     def score(self, pairs: Sequence[Pair], stop: Stop) -> Sequence[float]:
-        """One raw score a pair, in order. Raises `OutOfMemory` when the run did not fit, else anything.
+        """One raw score a pair, in order. Raises `OutOfMemory` when the run did not fit, `DeviceLost` when no
+        run will go well any more, else anything.
 
         `Scores`, with NaN where there is none, where it did not come to all of them by no fault of its own.
 

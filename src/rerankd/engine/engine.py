@@ -1,5 +1,6 @@
 """The engine: one model, its workers, and the timer that watches them."""
 
+import logging
 import math
 import threading
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from rerankd.engine.timer import Timer
 from rerankd.engine.workers import Workers
 
 __all__ = ["Engine"]
+
+_log = logging.getLogger(__name__)
 
 
 class Engine:
@@ -85,16 +88,19 @@ class Engine:
         """Begin to load, unless that was done. Once closed, nothing is loaded any more."""
         with self._start_lock:
             if self._loader is None:
-                self._loader = self.loader_type(
-                    self._load,
-                    clock=self._clock,
-                    retry=self._retry_ms / 1000,
-                    retry_max=self._retry_max_ms / 1000,
-                    loaded=self._loaded,
-                    failed=self._failed,
-                    closed=self._closed,
-                )
+                self._loader = self._begin_to_load(self._load)
             return self._loader
+
+    def _begin_to_load(self, load: Callable[[], Model]) -> Loader:
+        return self.loader_type(
+            load,
+            clock=self._clock,
+            retry=self._retry_ms / 1000,
+            retry_max=self._retry_max_ms / 1000,
+            loaded=self._loaded,
+            failed=self._failed,
+            closed=self._closed,
+        )
 
     def state(self) -> ModelState:
         """Whether the model can score now. Starts nothing: see `start`."""
@@ -112,13 +118,13 @@ class Engine:
 
     def conclude(self, ticket: Ticket, on_deadline: OnDeadline) -> Conclusion:
         """End a job for its caller, complete or not. A second time gives the same answer."""
-        assert self.workers is not None
-        return self.workers.conclude(ticket, on_deadline)
+        conclusion: Conclusion = ticket.owner.conclude(ticket, on_deadline)
+        return conclusion
 
     def peek(self, ticket: Ticket) -> list[float | None]:
         """The raw scores that a job has so far."""
-        assert self.workers is not None
-        return self.workers.peek(ticket)
+        scores: list[float | None] = ticket.owner.peek(ticket)
+        return scores
 
     def probe(self, seconds: float, ended: Callable[[Verdict], None]) -> None:
         """Score one synthetic pair; `ended` hears once, within so many seconds, how that went."""
@@ -157,8 +163,7 @@ class Engine:
         if loader is not None:
             loader.close()
         self._timer.close()
-        if self.workers is not None and self.workers.close() and self.model is not None:
-            self.model.scorer.close()
+        _discard(self.workers, self.model)
 
     def _look(self, now: float) -> float:
         return math.inf if self.workers is None else self.workers.look(now)
@@ -175,9 +180,10 @@ class Engine:
         scheduler.costs.running.calibrate(measured.runs, now)
         scheduler.costs.encoding.calibrate(measured.encodings, now)
         with self._start_lock:
-            # `close` may have given up waiting for this
-            closed = self._closed
-            if not closed:
+            # `close` may have given up waiting for this; and what stands in stays, unless there is something better
+            before = self.workers, self.model
+            useless = self._closed or (self.model is not None and _same_device(model, self.model))
+            if not useless:
                 self.workers = self.workers_type(
                     model,
                     scheduler,
@@ -185,11 +191,14 @@ class Engine:
                     watch=self._watch,
                     emit=self._emit,
                     look_by=self._timer.look_by,
+                    lost=self._lost,
                 )
                 self.model = model
                 self.load_seconds = seconds
                 self.error = None
-        if closed:
+        if model.stands_in_s is not None:
+            self.call_at(now + model.stands_in_s, self._look_for_better)
+        if useless:
             model.scorer.close()
             return
         traits = model.scorer.traits
@@ -198,6 +207,33 @@ class Engine:
         )
         if model.health is not None:
             model.health.watch(lambda change: self._replaced(model, change))
+        _discard(*before)
+
+    def _lost(self, workers: Workers, why: str) -> None:
+        """The device failed under a run: whatever is loaded there would fail again. Load anew, for which the loader
+        finds the place."""
+        with self._start_lock:
+            model = self.model
+            if self._closed or self.workers is not workers or model is None:
+                return  # another worker has said so before
+            self.workers = self.model = self.error = None
+            former = [(workers, model)]
+
+            def load() -> Model:
+                while former:  # not here: it waits for the thread that this is
+                    _discard(*former.pop())
+                return self._load()
+
+            self._loader = self._begin_to_load(load)
+        traits = model.scorer.traits
+        _log.warning("model %s was lost on %s and is loaded anew: %s", traits.model, traits.device, why)
+        self._emit(ModelChanged(state="loading", model=traits.model, device=traits.device, error=why))
+
+    def _look_for_better(self) -> None:
+        """What runs stands in for a device that was lost: see whether that is usable again, and use it then."""
+        with self._start_lock:
+            if not self._closed and self.model is not None and self.model.stands_in_s is not None:
+                self._loader = self._begin_to_load(self._load)
 
     def _replaced(self, model: Model, change: HealthChange) -> None:
         """The scorer's process was lost, or the next one is ready. What waits fails by itself meanwhile."""
@@ -224,6 +260,16 @@ class Engine:
         self.error = reason
         if changed:
             self._emit(ModelChanged(state="unavailable", model=self._name, error=reason))
+
+
+def _same_device(one: Model, other: Model) -> bool:
+    return one.scorer.traits.device == other.scorer.traits.device
+
+
+def _discard(workers: Workers | None, model: Model | None) -> None:
+    """Answer everybody who waits for them, and free the model. Waits for the workers."""
+    if workers is not None and workers.close() and model is not None:
+        model.scorer.close()
 
 
 class _Once:

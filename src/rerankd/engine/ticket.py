@@ -13,15 +13,16 @@ __all__ = ["Ticket", "wait", "wait_async"]
 
 
 class Ticket:
-    """A job that was taken in.
+    """A job that was taken in. `owner`: who took it, and alone may touch it.
 
     `done` completes when nothing more can happen to it; `head` before that, when its first tier is finished.
     """
 
-    __slots__ = ("done", "head", "job")
+    __slots__ = ("done", "head", "job", "owner")
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, owner: Any = None) -> None:
         self.job = job
+        self.owner = owner
         self.done: Future[None] = Future()
         self.head: Future[None] = Future()
         job.exchange = self

@@ -20,7 +20,7 @@ from rerankd.core.watch import WatchPolicy
 from rerankd.core.work import Encode, Run, Work
 from rerankd.engine.stop import StopSignal
 from rerankd.engine.ticket import Ticket, settle, settle_head
-from rerankd.errors import BackendError, OutOfMemory
+from rerankd.errors import BackendError, DeviceLost, OutOfMemory
 
 __all__ = ["Workers"]
 
@@ -57,13 +57,16 @@ class Workers:
         watch: WatchPolicy,
         emit: Callable[[Event], None],
         look_by: Callable[[float], None],
+        lost: "Callable[[Workers, str], None]" = lambda workers, why: None,
     ) -> None:
+        """`lost` hears, on a worker's thread and perhaps twice, that the scorer is of no more use, and why."""
         self._model = model
         self._scheduler = scheduler
         self._clock = clock
         self._watch = watch
         self._emit = emit
         self._look_by = look_by
+        self._lost = lost
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._alive: set[_Worker] = set()
@@ -88,7 +91,7 @@ class Workers:
             refused = self._scheduler.refuse(job, now)
             if refused is not None:
                 return refused
-            ticket = Ticket(job)
+            ticket = Ticket(job, self)
             self._scheduler.add(job, now)
             self._work.notify(len(job.texts))
         self._look_by(now + LOOK_SECONDS)
@@ -364,6 +367,8 @@ class Workers:
         )
         if changed:
             self._emit(BatchLimitChanged(max_pairs=limits[0], max_tokens=limits[1]))
+        if isinstance(error, DeviceLost):
+            self._lost(self, str(error))
 
     def _write_off(self, work: Work | None, now: float) -> None:
         if work is not None:

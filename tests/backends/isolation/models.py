@@ -9,7 +9,7 @@ from typing import Any
 
 from rerankd.core.ports import Model, Stop
 from rerankd.core.types import Pair
-from rerankd.errors import BackendError, ConfigError, OutOfMemory
+from rerankd.errors import BackendError, ConfigError, DeviceLost, OutOfMemory
 from rerankd.testing import FakeScorer, FakeTokenizer, word_overlap
 
 HERE = "tests.backends.isolation.models:"
@@ -33,6 +33,8 @@ class Obedient(FakeScorer):
             os._exit(3)
         if word == "memory":
             raise OutOfMemory("a run of 1 pair(s) failed")
+        if word == "lost":
+            raise DeviceLost("CUDA error: unspecified launch failure")
         if word == "raise":
             raise ValueError(f"quoting {pairs[0].text}")
         if word == "ours":

@@ -12,7 +12,7 @@ from rerankd.backends.isolation.channel import Channel
 from rerankd.backends.isolation.child import serve
 from rerankd.backends.isolation.frames import Kind, pack, receive, send
 from rerankd.core.types import Pair, Text
-from rerankd.errors import BackendError, OutOfMemory
+from rerankd.errors import BackendError, DeviceLost, OutOfMemory
 from tests.backends.isolation.models import HERE
 
 pytestmark = pytest.mark.threads
@@ -122,6 +122,7 @@ def test_a_word_for_an_earlier_run_does_not_stop_the_next(child: Served) -> None
         ("panic canary", BackendError, "SystemExit"),
         ("ours", BackendError, "a run of 1 pair(s) failed: node 7"),
         ("memory", OutOfMemory, "a run of 1 pair(s) failed"),
+        ("lost", DeviceLost, "CUDA error: unspecified launch failure"),
     ],
 )
 def test_what_the_scorer_raises_is_told_by_its_type_and_our_own_words_only(

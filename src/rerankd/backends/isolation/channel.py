@@ -4,7 +4,7 @@ import socket
 
 from rerankd.backends.isolation import frames
 from rerankd.backends.isolation.frames import Kind, receive, send
-from rerankd.errors import BackendError, OutOfMemory
+from rerankd.errors import BackendError, DeviceLost, OutOfMemory
 
 __all__ = ["Channel"]
 
@@ -36,7 +36,8 @@ class Channel:
     def ask(self, kind: Kind, run: int, payload: bytes) -> bytes:
         """Ask, and wait for the answer's payload.
 
-        Raises `BackendError` (`OutOfMemory`) as the scorer did, and when the process ends or answers nonsense.
+        Raises `BackendError` (`OutOfMemory`, `DeviceLost`) as the scorer did, and when the process ends or
+        answers nonsense.
         """
         try:
             send(self.sock, kind, run=run, payload=payload)
@@ -51,6 +52,8 @@ class Channel:
             raise BackendError("the scorer's process answered another run")
         if frame.kind == Kind.NO_MEMORY:
             raise OutOfMemory(_told(frame.payload, "message"))
+        if frame.kind == Kind.LOST:
+            raise DeviceLost(_told(frame.payload, "message"))
         if frame.kind == Kind.ERROR:
             raise BackendError(_told(frame.payload, "message") or _told(frame.payload, "type"))
         if frame.kind != _ANSWERS[kind]:

@@ -21,7 +21,7 @@ from typing import Any
 from rerankd.backends.isolation import frames
 from rerankd.backends.isolation.frames import Frame, Kind, receive, send
 from rerankd.core.ports import Model
-from rerankd.errors import BackendError, ConfigError, OutOfMemory, RerankdError
+from rerankd.errors import BackendError, ConfigError, DeviceLost, OutOfMemory, RerankdError
 
 __all__ = ["main", "serve"]
 
@@ -169,6 +169,8 @@ class _Child:
             return Kind.SCORES, frames.pack_scores(self._model.scorer.score(pairs, run))
         except (OutOfMemory, MemoryError) as error:
             return Kind.NO_MEMORY, frames.pack_json({"message": str(error)[:300]})
+        except DeviceLost as error:
+            return Kind.LOST, frames.pack_json({"message": str(error)[:300]})
         except BaseException as error:  # noqa: BLE001 - a panic in the tokenizer's library is a BaseException
             ours = isinstance(error, BackendError)
             # only our own messages are known to hold no text

@@ -49,6 +49,7 @@ class Kind(IntEnum):
     ERROR = 24
     """The run raised: the type's name, and the message where it is one of ours (JSON)."""
     NO_MEMORY = 25
+    LOST = 26
 
 
 class Frame(NamedTuple):
