@@ -186,8 +186,8 @@ def _slow_reranker(settings: "Settings") -> Iterator[tuple["Reranker", "SlowScor
     from rerankd.cli.session import loaded
     from rerankd.cli.slowed import SlowScorer, slowed
     from rerankd.core.ports import Model
-    from rerankd.wiring import load_model
     from rerankd.reranker import Reranker
+    from rerankd.wiring import load_model
 
     scorers: list[SlowScorer] = []
 
