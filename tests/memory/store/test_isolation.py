@@ -11,6 +11,8 @@ from psycopg import errors
 
 from rerankd.errors import StoreError
 from rerankd.memory.policy import StorePolicy
+from rerankd.memory.store import statements
+from rerankd.memory.store.pool import Connection as PoolConnection
 from rerankd.memory.store.postgres import PostgresStore
 from rerankd.memory.types import Filter, UserRecord
 from tests.memory.database import Server
@@ -319,3 +321,30 @@ async def test_a_tenants_rows_are_not_found_by_their_ids_under_another_hash(
     assert found.rows == ()
     assert await store.delete(two.mine.user_hash, two.ids, deadline=NEVER) == 0
     assert await store.count(two.other.user_hash, deadline=NEVER) == 3
+
+
+async def test_a_users_rows_are_found_by_their_index_however_much_of_the_table_they_are(
+    server: Server,
+) -> None:
+    """Else others' rows are read on the way, and the time that it takes tells how many there are."""
+    urls = server.database()
+    store = PostgresStore(urls.app, StorePolicy(pool_max=1))
+    await store.open()
+    user = await add_user(store)
+    await store.insert(user, new_rows(300), seals=600, deadline=NEVER)
+    with psycopg.connect(urls.owner, autocommit=True) as owner:
+        owner.execute("ANALYZE memory_chunks")
+    query, values = statements.nearest(user.user_hash, unit(1), 24, Filter())
+
+    async def plans(connection: PoolConnection) -> list[str]:
+        found = []
+        for setting in ("SELECT 1", "SET LOCAL enable_seqscan = on"):
+            await connection.execute(setting.encode())
+            rows = await statements.fetch(connection, "EXPLAIN " + query, values)
+            found.append("\n".join(row[0] for row in rows))
+        return found
+
+    ours, left_to_the_planner = await store._database.run(plans, tenant=user.user_hash, reads=True)
+    await store.close()
+    assert "Seq Scan" not in ours
+    assert "Seq Scan" in left_to_the_planner
