@@ -1,6 +1,6 @@
 """How good the memory's answers are: a judged collection of conversations, each kept as one user's memories.
 
-    python -m benchmarks.memory FOLDER [--vectors sealed] [--budget-ms 250] [--sample N] [--json]
+    python -m benchmarks.memory FOLDER [--vectors sealed] [--budget-ms 250 | --no-budget] [--sample N] [--json]
 
 FOLDER is a collection in BEIR's layout whose documents and queries name their conversation in the metadata (such
 as LoCoMo); left out, `locomo` in the folder that RERANKD_TEST_DATASETS names. Each question is asked of its own
@@ -191,10 +191,13 @@ async def _run(arguments: argparse.Namespace, collection: Collection, folder: Pa
     async with build_memory(settings) as memory:
         known = await load(memory, collection, say)
         near, whole = await ask(memory, collection, queries, known, budget_ms=None, progress=say)
-        _, limited = await ask(
-            memory, collection, queries, known, budget_ms=arguments.budget_ms, progress=say
-        )
-    return evaluate(collection, [near, whole, limited])
+        ways = [near, whole]
+        if arguments.budget_ms is not None:
+            _, limited = await ask(
+                memory, collection, queries, known, budget_ms=arguments.budget_ms, progress=say
+            )
+            ways.append(limited)
+    return evaluate(collection, ways)
 
 
 def main() -> int:
@@ -203,14 +206,19 @@ def main() -> int:
     )
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("--vectors", choices=("plain", "sealed"), default="plain")
-    parser.add_argument("--budget-ms", type=float, default=250.0)
+    limit = parser.add_mutually_exclusive_group()
+    limit.add_argument("--budget-ms", type=float, default=250.0)
+    limit.add_argument(
+        "--no-budget", dest="budget_ms", action="store_const", const=None, help="without a limit only"
+    )
     parser.add_argument("--sample", type=int, help="only so many questions, the same ones every time")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     datasets = Settings.load().test_datasets
-    if arguments.folder is None and datasets is None:
+    chosen = arguments.folder or (datasets and datasets / "locomo")
+    if chosen is None:
         parser.error("name a FOLDER, or set RERANKD_TEST_DATASETS")
-    collection = read_collection(arguments.folder or datasets / "locomo")
+    collection = read_collection(chosen)
     with temporary_folder() as folder:
         rows = asyncio.run(_run(arguments, collection, folder))
     count = min(len(collection.judgements), arguments.sample or len(collection.judgements))
