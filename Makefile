@@ -26,7 +26,7 @@ OFFLINE := env -u DATABASE_URL HF_HUB_OFFLINE=1
 CHECKED := src tests benchmarks tools docs recipes
 ARGS ?=
 
-.PHONY: help demo serve test lint format unit docs test-extras test-deploy test-clients prove prove-memory bench bench-peers pin clean clean-all
+.PHONY: help demo serve test lint format unit chromium docs test-extras test-deploy test-clients prove prove-memory bench bench-peers pin clean clean-all
 help:
 	@awk '!/^#/ { exit } { sub(/^# ?/, ""); print }' Makefile
 
@@ -78,12 +78,15 @@ lint: $(VENV)/.tests
 	@echo "Layers ..."
 	@$(BIN)/lint-imports
 
-unit: $(VENV)/.tests
+unit: $(VENV)/.tests chromium
 	@echo "The core, with branch coverage ..."
 	@$(OFFLINE) $(BIN)/coverage run --data-file=.coverage.core -m pytest tests/core tests/sim $(ARGS)
 	@$(BIN)/coverage report --data-file=.coverage.core --include='src/rerankd/core/*' --fail-under=100
 	@echo "Everything else ..."
 	@$(OFFLINE) $(BIN)/python -m pytest tests --ignore=tests/core --ignore=tests/sim $(ARGS)
+
+chromium:
+	@tools/chromium
 
 format: $(VENV)/.tests
 	@$(BIN)/ruff format $(CHECKED)

@@ -5,6 +5,7 @@ from importlib.resources import files
 
 import pytest
 
+from rerankd.http.policy import HttpPolicy
 from tests.http.service import service
 
 FILES = sorted(each.name for each in (files("rerankd.http") / "ui").iterdir())
@@ -43,6 +44,16 @@ async def test_the_samples_are_questions_with_candidates() -> None:
         samples = (await client.get("/ui/samples.json")).json()
     assert len(samples) >= 12
     assert all(sample["query"] and len(sample["candidates"]) > 5 for sample in samples)
+
+
+async def test_the_sample_conversations_fit_into_one_request_each() -> None:
+    async with service() as client:
+        found = (await client.get("/ui/conversations.json")).json()
+    assert [each["user"] for each in found] == ["jonas", "marta", "owen", "priya"]
+    for each in found:
+        assert 24 < len(each["turns"]) <= HttpPolicy().max_memories
+        assert each["questions"]
+        assert set(each["turns"][0]) == {"text", "created_at"}
 
 
 @pytest.mark.parametrize("name", ["../app.py", "..%2fapp.py", "nothing.js", "page.py"])

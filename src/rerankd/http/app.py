@@ -158,11 +158,11 @@ def _rerank_routes(app: FastAPI, rerank: Rerank) -> None:
 
 
 def _memory_routes(app: FastAPI, memory: MemoryRoutes) -> None:
-    for name, handler, asked, answered in (
-        ("add", memory.add, MemoryAddRequest, MemoryAdded),
-        ("query", memory.query, MemoryQueryRequest, MemoryAnswer),
-        ("delete", memory.delete, MemoryDeleteRequest, MemoryDeleted),
-        ("erase", memory.erase, MemoryEraseRequest, MemoryErased),
+    for name, summary, handler, asked, answered in (
+        ("add", "Remember texts of a user", memory.add, MemoryAddRequest, MemoryAdded),
+        ("query", "Ask a user's memories", memory.query, MemoryQueryRequest, MemoryAnswer),
+        ("delete", "Forget memories", memory.delete, MemoryDeleteRequest, MemoryDeleted),
+        ("erase", "Forget a user", memory.erase, MemoryEraseRequest, MemoryErased),
     ):
         app.add_api_route(
             f"/api/v1/memory/{name}",
@@ -170,6 +170,7 @@ def _memory_routes(app: FastAPI, memory: MemoryRoutes) -> None:
             methods=["POST"],
             response_model=None,
             tags=["memory"],
+            summary=summary,
             operation_id=f"memory_{name}",
             openapi_extra=body_of([asked]),
             responses=memory_responses_of(answered),

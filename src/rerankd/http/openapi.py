@@ -76,7 +76,7 @@ def memory_responses_of(answered: type[BaseModel]) -> dict[int | str, dict[str, 
             described[STATUS[kind]] = {"model": Wrapped, "description": f"Refused: {kind.replace('_', ' ')}."}
     described[404]["description"] = "No memory is served here."
     described[503]["description"] = (
-        "By `error.type`: `store_error` (the database), `seal_error` (a key), `embedder_error`, `shutting_down`."
+        "By error.type: store_error (the database), seal_error (a key), embedder_error, shutting_down."
     )
     return described
 

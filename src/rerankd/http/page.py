@@ -57,7 +57,8 @@ def _files() -> dict[str, bytes]:
     found = {
         each.name: each.read_bytes() for each in folder.iterdir() if each.name.rpartition(".")[2] in _TYPES
     }
-    return found | {"samples.json": json.dumps(_samples()).encode()}
+    made = {"samples.json": _samples(), "conversations.json": _conversations()}
+    return found | {name: json.dumps(content).encode() for name, content in made.items()}
 
 
 def _samples() -> list[dict[str, object]]:
@@ -67,4 +68,22 @@ def _samples() -> list[dict[str, object]]:
     return [
         {"query": each.text, "candidates": [passage.text for passage in each.candidates[:_CANDIDATES]]}
         for each in questions()
+    ]
+
+
+def _conversations() -> list[dict[str, object]]:
+    """What some people told a chat, and questions about it, for trying the memory."""
+    from rerankd.sample.conversation import asked, turns
+
+    return [
+        {
+            "user": user,
+            "turns": [
+                {"text": each.text, "created_at": each.created_at.isoformat()}
+                for each in turns()
+                if each.user == user
+            ],
+            "questions": [each.question for each in asked() if each.user == user],
+        }
+        for user in sorted({each.user for each in turns()})
     ]

@@ -43,7 +43,7 @@ function bodies(schema, schemas) {
 }
 
 function operation(path, method, described, schemas) {
-  const parts = [element("p", {}, described.summary ?? "")];
+  const parts = [element("p", {}, described.description ?? "")];
   const asked = described.requestBody?.content["application/json"]?.schema;
   if (asked) parts.push(element("h3", {}, "Request"), ...bodies(asked, schemas));
   const given = described.responses["200"]?.content?.["application/json"]?.schema;
@@ -52,13 +52,15 @@ function operation(path, method, described, schemas) {
     element("tr", {}, element("td", {}, status), element("td", {}, each.description ?? "")));
   parts.push(element("h3", {}, "Statuses"), element("table", {}, element("tbody", {}, ...statuses)));
   return element("details", { id: described.operationId },
-    element("summary", {}, element("code", {}, `${method.toUpperCase()} ${path}`), ` ${described.summary ?? ""}`), ...parts);
+    element("summary", {}, element("span", { class: `method ${method}` }, method.toUpperCase()), " ",
+      element("code", {}, path), " ", element("span", {}, described.summary ?? "")), ...parts);
 }
 
 const described = await (await fetch("openapi.json")).json();
 const schemas = described.components.schemas;
 const operations = Object.entries(described.paths).flatMap(([path, methods]) =>
   Object.entries(methods).map(([method, each]) => operation(path, method, each, schemas)));
+main.classList.add("api");
 main.replaceChildren(
   element("p", {}, described.info.description),
   element("p", {}, "Every answer of a rerank route carries x-rerank-outcome, x-rerank-reason, x-rerank-depth, x-rerank-elapsed-ms, x-rerank-model and server-timing. Where keys are used: Authorization: Bearer KEY."),

@@ -1,11 +1,11 @@
 // Live: how the service is doing, and the flag.
-import { bars, element, picture, shape, stacked, tile, trace } from "./draw.js";
+import { area, histogram, shares, timeline } from "./charts.js";
+import { element, find } from "./draw.js";
 import { get, send } from "./service.js";
+import { OUTCOMES, count, ms, shortModel } from "./words.js";
 
 const EVERY_MS = 2000;
-const OUTCOMES = ["reranked", "partial", "skipped"];
 const STATES = { closed: "good", half_open: "fair", open: "poor" };
-const find = (id) => document.getElementById(id);
 
 export function startLive() {
   let timer = null;
@@ -32,75 +32,78 @@ async function refresh() {
   }
 }
 
+function tile(name, value, more, kind = "") {
+  return element("div", { class: `card tile ${kind}` }, element("span", {}, name), element("b", {}, value), element("small", {}, more));
+}
+
 function showState(status, live) {
-  const latency = live.latency_ms;
+  const { p50, p95, p99, count: requests } = live.latency_ms;
+  const newest = live.buckets.slice(-6);
+  const lately = newest.reduce((sum, bucket) => sum + total(bucket), 0);
+  const model = status.model_state === "ready"
+    ? `ready on ${status.device}, ${count(status.workers, "worker")}`
+    : `${status.model_state}${status.error ? `: ${status.error}` : ""}`;
+  const percentile = (name, value) => element("span", {}, element("b", {}, requests ? ms(value) : "-"), element("small", {}, name));
   find("state").replaceChildren(
-    tile(status.model ?? "none", `model: ${status.model_state}${status.error ? ` (${status.error})` : ""}`, status.model_state === "ready" ? "good" : "poor"),
-    tile(status.device ?? "none", `device, ${status.workers} workers, ${status.busy} busy`),
-    tile(`${latency.p50.toFixed(0)} / ${latency.p95.toFixed(0)} / ${latency.p99.toFixed(0)} ms`, "p50 / p95 / p99"),
-    tile(status.circuit.replace("_", "-"), "circuit", STATES[status.circuit]),
-    tile(status.queue_pairs, "pairs waiting"),
-    tile(`${status.flag.mode} ${status.flag.percent} %`, `flag, kept in ${status.flag_source}`),
+    tile("model", shortModel(status.model), model, status.model_state === "ready" ? "model good" : "model poor"),
+    element("div", { class: "card tile latency" }, element("span", {}, "latency"),
+      element("div", { class: "percentiles" }, percentile("p50", p50), percentile("p95", p95), percentile("p99", p99))),
+    tile("requests", (lately / (newest.length * live.bucket_seconds)).toFixed(1), "a second, in the last minute"),
+    tile("queue", String(status.queue_pairs), `pairs waiting; ${status.busy} of ${count(status.workers, "worker")} busy`),
+    tile("circuit", status.circuit.replace("_", "-"), status.circuit === "closed" ? "the model is asked" : "the model is spared", STATES[status.circuit]),
+    tile("flag", status.flag.mode, `for ${status.flag.percent} %, kept in ${status.flag_source}`, status.flag.mode === "on" ? "good" : "fair"),
   );
-  find("flag-now").textContent = `(now ${status.flag.mode} for ${status.flag.percent} %)`;
+  find("flag-now").textContent = `${status.flag.mode} for ${status.flag.percent} % now`;
   if (!find("flag").contains(document.activeElement)) {
     find("flag").elements.mode.value = status.flag.mode;
     find("percent").value = status.flag.percent;
   }
 }
 
+function total(bucket) {
+  return OUTCOMES.reduce((sum, outcome) => sum + (bucket.outcomes[outcome] ?? 0), 0);
+}
+
+function legend(...items) {
+  return element("ul", { class: "legend" }, ...items);
+}
+
 function showCharts(status, live) {
-  const { edges, counts, count } = live.latency_ms;
-  const labels = [...edges.map((edge) => `≤ ${edge}`), `> ${edges.at(-1)}`];
-  const budget = edges.findIndex((edge) => edge >= status.limits.default_budget_ms) + 1;
+  const figures = live.latency_ms;
+  const budget = status.limits.default_budget_ms;
+  const slots = live.window_seconds / live.bucket_seconds;
   find("latency").replaceChildren(
-    bars(`Latency of ${count} requests, in milliseconds`, counts, labels, budget ? budget / counts.length : null),
-    element("p", { class: "legend" }, `${count} requests; the dashed line is the default budget, ${status.limits.default_budget_ms} ms`),
+    histogram(find("latency"), figures, budget),
+    legend(element("li", {}, count(figures.count, "request")), element("li", {}, element("i", { class: "edge" }), `default budget ${budget} ms`)),
   );
+  const whole = live.buckets.reduce((sum, bucket) => sum + total(bucket), 0);
+  const share = (name) => live.buckets.reduce((sum, bucket) => sum + (bucket.outcomes[name] ?? 0), 0) / Math.max(whole, 1);
+  const told = OUTCOMES.map((name) => `${name} ${Math.round(share(name) * 100)} %`);
   find("outcomes").replaceChildren(
-    stacked("Outcomes over time", live.buckets.map((bucket) => bucket.outcomes), OUTCOMES),
-    element("p", { class: "legend" }, ...OUTCOMES.map((name) => element("span", {}, element("i", { class: name }), `${name} ${share(live, name)}`))),
+    shares(find("outcomes"), live.buckets.map((bucket) => bucket.outcomes), OUTCOMES, slots, `Outcomes: ${told.join(", ")}`),
+    legend(...OUTCOMES.map((name, place) => element("li", {}, element("i", { class: name }), told[place]))),
   );
-  find("depth").replaceChildren(trace("Depth over time", live.buckets.map((bucket) => (bucket.depth_ratio === null ? null : bucket.depth_ratio * 100)), 100, " %"));
-  const queue = live.buckets.map((bucket) => bucket.queue_pairs);
-  find("queue").replaceChildren(trace("Pairs waiting over time", queue, Math.max(1, ...queue), " pairs"));
-  find("circuit").replaceChildren(timeline(status.circuit, live));
-}
-
-function share(live, name) {
-  const total = live.buckets.reduce((sum, bucket) => sum + OUTCOMES.reduce((each, outcome) => each + (bucket.outcomes[outcome] ?? 0), 0), 0);
-  const own = live.buckets.reduce((sum, bucket) => sum + (bucket.outcomes[name] ?? 0), 0);
-  return total ? `${((own / total) * 100).toFixed(0)} %` : "0 %";
-}
-
-function timeline(now, live) {
-  const [width, whole] = [1060, live.window_seconds * 1000];
-  const at = (age) => width * (1 - Math.min(age, whole) / whole);
-  let [from, state] = [whole, "closed"];
-  const spans = [];
-  for (const change of live.circuit) {
-    spans.push([state, from, change.age_ms]);
-    [from, state] = [change.age_ms, change.state];
-  }
-  spans.push([now, from, 0]);
-  const shapes = spans.map(([name, start, end]) => {
-    const bar = shape("rect", { class: name, x: at(start), y: 6, width: Math.max(1, at(end) - at(start)), height: 22 });
-    bar.append(shape("title", {}, `${name.replace("_", "-")} from ${Math.round(start / 1000)} s to ${Math.round(end / 1000)} s ago`));
-    return bar;
-  });
-  return picture(width, 48, `Circuit: ${now.replace("_", "-")} now`, ...shapes,
-    shape("text", { x: 0, y: 44 }, "10 minutes ago"), shape("text", { x: width - 24, y: 44 }, "now"));
+  const depths = live.buckets.map((bucket) => (bucket.depth_ratio === null ? null : bucket.depth_ratio * 100));
+  find("depth").replaceChildren(area(find("depth"), depths, slots, { name: "Depth", unit: " %", most: 100 }));
+  find("queue").replaceChildren(area(find("queue"), live.buckets.map((bucket) => bucket.queue_pairs), slots, { name: "Pairs waiting", unit: "" }));
+  find("circuit").replaceChildren(
+    timeline(find("circuit"), status.circuit, live),
+    legend(...["closed", "half_open", "open"].map((state) => element("li", {}, element("i", { class: state }), state.replace("_", "-")))),
+  );
 }
 
 async function setFlag(event) {
   event.preventDefault();
   const form = event.target;
+  const said = find("flag-said");
   const wanted = { mode: form.elements.mode.value, percent: Number(find("percent").value) };
+  said.classList.remove("done");
   try {
     const flag = await send("PUT", "admin/flag", wanted, find("admin").value);
-    find("flag-said").textContent = `The flag is ${flag.mode} for ${flag.percent} % now.`;
+    said.classList.add("done");
+    said.textContent = `The flag is ${flag.mode} for ${flag.percent} % now.`;
     refresh();
   } catch (error) {
-    find("flag-said").textContent = error.message;
+    said.textContent = error.message;
   }
 }

@@ -1,52 +1,57 @@
-// Requests to the service this page came from. The key lives in this tab and goes nowhere else.
-const field = document.getElementById("key");
-field.value = sessionStorage.getItem("rerankd-key") ?? "";
-field.addEventListener("change", () => sessionStorage.setItem("rerankd-key", field.value));
+// Requests to the service this page came from. Keys live in this tab and go nowhere else.
+const page = document.getElementById("key");
+kept(page, "rerankd-key");
+document.getElementById("key-form").addEventListener("submit", (event) => event.preventDefault());
+
+// A field whose content outlives a reload of this tab, and not the tab.
+export function kept(field, name) {
+  field.value = sessionStorage.getItem(name) ?? field.value;
+  field.addEventListener("change", () => sessionStorage.setItem(name, field.value));
+}
 
 function headers(key) {
-  const given = key ?? field.value;
+  const given = key || page.value;
   return given ? { authorization: `Bearer ${given}` } : {};
 }
 
-async function said(answer) {
+async function refuse(answer) {
+  let said = null;
   try {
     const body = await answer.json();
-    return body.error?.message ?? body.detail ?? body.message;
+    said = body.error?.message ?? body.detail ?? body.message;
   } catch {
-    return null;
+    // a body of something in between, which is no JSON
   }
+  throw new Error(`${said ?? answer.statusText} (HTTP ${answer.status}).`);
 }
 
-async function refuse(answer) {
-  const why = (await said(answer)) ?? answer.statusText;
-  const hint = answer.status === 401 ? " Enter a key under “API key”." : "";
-  throw new Error(`${why} (HTTP ${answer.status}).${hint}`);
-}
-
-export async function get(path, key) {
-  const answer = await fetch(path, { headers: headers(key), cache: "no-store" });
+async function ask(method, path, body, key) {
+  let answer;
+  try {
+    answer = await fetch(path, {
+      method,
+      cache: "no-store",
+      headers: body === undefined ? headers(key) : { "content-type": "application/json", ...headers(key) },
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+  } catch {
+    throw new Error("The service does not answer.");
+  }
   if (!answer.ok) await refuse(answer);
-  return answer.json();
+  return answer;
+}
+
+export async function get(path) {
+  return (await ask("GET", path)).json();
 }
 
 export async function send(method, path, body, key) {
-  const answer = await fetch(path, {
-    method,
-    headers: { "content-type": "application/json", ...headers(key) },
-    body: JSON.stringify(body),
-  });
-  if (!answer.ok) await refuse(answer);
-  return answer.json();
+  return (await ask(method, path, body, key)).json();
 }
 
 // Server-sent events of a POST, one {name, data} at a time.
 export async function* events(path, body) {
-  const answer = await fetch(path, {
-    method: "POST",
-    headers: { "content-type": "application/json", ...headers() },
-    body: JSON.stringify(body),
-  });
-  if (!answer.ok) await refuse(answer);
+  const answer = await ask("POST", path, body);
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   for (;;) {
