@@ -92,8 +92,9 @@ class Running:
         assert not self._thread.is_alive()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    """Not of the whole run: while Playwright is there, this thread can run no other event loop."""
     if CHROMIUM is None:
         pytest.skip("no Chromium here: apt-get install chromium (`make test` does it for root)")
     with sync_playwright() as playwright:
@@ -104,7 +105,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with Running(tmp_path_factory.mktemp("service"), word_overlap) as service:
         yield service
