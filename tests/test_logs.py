@@ -271,7 +271,7 @@ def test_configured_for_collectors_a_line_is_an_object_with_all_fields(observer,
     assert first["logger"] == "rerankd.requests"
     assert first["event"] == "Settled"
     assert (first["outcome"], first["reason"], first["left_out"]) == ("skipped", "deadline", 0)
-    assert first["timings"] == {"queue": 0.0, "tokenize": 0.0, "inference": 0.0, "order": 0.0}
+    assert first["timings"] == {"queue": 0.0, "tokenize": 0.0, "inference": 0.0, "refine": 0.0, "order": 0.0}
     assert second["flag"] == {"mode": "shadow", "percent": 12.5}
     assert "args" not in first
 

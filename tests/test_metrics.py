@@ -45,6 +45,7 @@ NAMES = {
     "rerank_latency_seconds": set(),
     "rerank_stage_seconds": {"stage"},
     "rerank_depth_ratio": set(),
+    "rerank_refined_ratio": set(),
     "rerank_batch_tokens": set(),
     "rerank_padding_ratio": set(),
     "rerank_event_loop_lag_seconds": set(),
@@ -136,7 +137,12 @@ def test_every_reason_is_shown_at_zero_before_it_first_happens(observer):
         ("stopped",): 0,
         ("hung",): 0,
     }
-    assert Scrape(observer).series("rerank_pairs_total") == {("scored",): 0, ("dropped",): 0, ("failed",): 0}
+    assert Scrape(observer).series("rerank_pairs_total") == {
+        ("scored",): 0,
+        ("dropped",): 0,
+        ("failed",): 0,
+        ("yielded",): 0,
+    }
 
 
 def test_latency_and_depth_are_those_of_requests_that_asked_something_of_the_reranker(observer):
@@ -160,8 +166,29 @@ def test_latency_and_depth_are_those_of_requests_that_asked_something_of_the_rer
     assert scrape("rerank_depth_ratio_sum") == 0.25
     assert scrape("rerank_depth_ratio_count") == 1
     counts = scrape.series("rerank_stage_seconds_count")
-    assert counts == {("queue",): 1, ("tokenize",): 0, ("inference",): 1, ("order",): 1}
+    assert counts == {("queue",): 1, ("tokenize",): 0, ("inference",): 1, ("refine",): 0, ("order",): 1}
     assert scrape("rerank_stage_seconds_sum", stage="inference") == pytest.approx(0.2)
+
+
+def test_a_cascade_has_a_circuit_a_model_and_tells_how_much_was_rescored(observer):
+    observer.on(settled(candidates=8, refined_depth=2))
+    observer.on(settled(candidates=8))
+    observer.bind(
+        lambda: status(
+            model="fake+large",
+            scorer="fake",
+            refiner="large",
+            refiner_device="cpu",
+            refiner_state="ready",
+            refiner_circuit="open",
+        )
+    )
+    scrape = Scrape(observer)
+    assert scrape("rerank_refined_ratio_sum") == 0.25
+    assert scrape("rerank_refined_ratio_count") == 1, "only of cascades"
+    assert scrape.series("rerank_circuit_state")[("large",)] == 2
+    assert set(scrape.series("rerank_circuit_state")) == {("fake",), ("large",)}
+    assert {model for model, _ in scrape.series("rerank_model_loaded")} == {"fake", "large"}
 
 
 def test_the_target_and_the_budget_are_bounds_of_latency_buckets(observer):
@@ -202,9 +229,15 @@ def test_pairs_are_counted_by_what_became_of_them_and_dropped_ones_were_in_no_ru
     observer.on(run())
     observer.on(run("failed", pairs=2, tokens=100, padded_tokens=100))
     observer.on(run("dropped", pairs=7, tokens=50, padded_tokens=50))
+    observer.on(run("yielded", pairs=3, tokens=60, padded_tokens=60))
     observer.on(run("scored", pairs=1, tokens=0, padded_tokens=0))
     scrape = Scrape(observer)
-    assert scrape.series("rerank_pairs_total") == {("scored",): 5, ("failed",): 2, ("dropped",): 7}
+    assert scrape.series("rerank_pairs_total") == {
+        ("scored",): 5,
+        ("failed",): 2,
+        ("dropped",): 7,
+        ("yielded",): 3,
+    }
     assert scrape("rerank_batch_tokens_count") == 2
     assert scrape("rerank_batch_tokens_sum") == 500
     assert scrape("rerank_padding_ratio_sum") == 0.25

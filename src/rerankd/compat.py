@@ -22,7 +22,7 @@ from rerankd.backends.devices import devices
 from rerankd.core.answer import Ranking
 from rerankd.core.deadline import Deadline
 from rerankd.core.events import Settled, Timings
-from rerankd.core.falling import falling, retrieval_scores
+from rerankd.core.falling import falling, on_one_scale, retrieval_scores
 from rerankd.core.request import RerankPolicy, read_request
 from rerankd.core.types import Outcome, Reason
 from rerankd.dropin.constants import Constants, full_name, settings_now
@@ -192,7 +192,7 @@ async def _engine(deadline: Deadline) -> tuple[Reranker, Any] | None:
 
 
 def _answer(ranking: Ranking) -> _Answer:
-    scores = falling([candidate.logit for candidate in ranking], raw=True)
+    scores = falling(on_one_scale([candidate.first_logit for candidate in ranking]), raw=True)
     answer = _Answer(
         RerankedResult(candidate.item, score, candidate.rank)
         for candidate, score in zip(ranking, scores, strict=True)

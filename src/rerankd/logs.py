@@ -192,7 +192,9 @@ def _model_changed(event: ModelChanged) -> None:
 
 def _answer(event: Settled) -> str:
     why = f"/{event.reason}" if event.reason is not None else ""
-    return f"{event.outcome}{why}, depth {event.depth} of {event.candidates}, {event.elapsed_ms:.1f} ms"
+    refined = f", {event.refined_depth} refined" if event.refined_depth else ""
+    depth = f"depth {event.depth} of {event.candidates}{refined}"
+    return f"{event.outcome}{why}, {depth}, {event.elapsed_ms:.1f} ms"
 
 
 def _more(left_out: int) -> str:

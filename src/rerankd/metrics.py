@@ -9,6 +9,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from rerankd.core.events import (
+    STAGES,
     CircuitChanged,
     CircuitState,
     Event,
@@ -19,6 +20,7 @@ from rerankd.core.events import (
     ModelChanged,
     RecordsRejected,
     RunEnded,
+    RunResult,
     ScorerLost,
     Settled,
     Shadow,
@@ -69,6 +71,9 @@ class PrometheusObserver:
             self._latency = self._histogram("latency_seconds", "From the call to the answer", LATENCY)
             self._stage = self._histogram("stage_seconds", "Where a request's time went", STAGE, "stage")
             self._depth = self._histogram("depth_ratio", "Scored share of the candidates", RATIO)
+            self._refined = self._histogram(
+                "refined_ratio", "Share of the candidates that a cascade's larger model rescored", RATIO
+            )
             self._tokens = self._histogram("batch_tokens", "Tokens in a run, padding included", TOKENS)
             self._padding = self._histogram("padding_ratio", "Padding's share of a run's tokens", RATIO)
             self._lag = self._histogram("event_loop_lag_seconds", "How late the event loop wakes", LAG)
@@ -119,7 +124,7 @@ class PrometheusObserver:
                 self._settled(event)
             case RunEnded():
                 self._pairs.labels(event.result).inc(event.pairs)
-                if event.result != "dropped" and event.padded_tokens > 0:
+                if event.result in ("scored", "failed") and event.padded_tokens > 0:
                     self._tokens.observe(event.padded_tokens)
                     self._padding.observe(1 - event.tokens / event.padded_tokens)
             case ScorerLost():
@@ -154,12 +159,14 @@ class PrometheusObserver:
         if event.reason is Reason.DISABLED or event.candidates == 0:
             return
         self._latency.observe(event.elapsed_ms / 1000)
-        for stage in ("queue", "tokenize", "inference", "order"):
+        for stage in STAGES:
             spent_ms = getattr(event.timings, stage)
             if spent_ms > 0:  # else the request never came that far
                 self._stage.labels(stage).observe(spent_ms / 1000)
         if event.reason is not Reason.SHADOW:
             self._depth.observe(event.depth / event.candidates)
+            if event.refined_depth is not None:
+                self._refined.observe(event.refined_depth / event.candidates)
         elif event.shadow is not None:
             self._shadowed(event.shadow, event.candidates)
 
@@ -185,9 +192,9 @@ class PrometheusObserver:
             self._requests.labels(Outcome.SKIPPED.value, reason.value)
         for reason in (Reason.OVERLOADED, Reason.MODEL_ERROR, Reason.NONFINITE_SCORE, Reason.DEADLINE):
             self._requests.labels(Outcome.PARTIAL.value, reason.value)
-        for result in ("scored", "dropped", "failed"):
+        for result in get_args(RunResult):
             self._pairs.labels(result)
-        for stage in ("queue", "tokenize", "inference", "order"):
+        for stage in STAGES:
             self._stage.labels(stage)
         for cause in get_args(LossCause):
             self._lost.labels(cause)
@@ -216,7 +223,8 @@ class _Gauges(Collector):
         self.status: Callable[[], Status] | None = None
         self._flag = Flag()
         self._circuits: dict[str, CircuitState] = {}
-        self._model: ModelChanged | None = None
+        self._models: dict[str, ModelChanged] = {}
+        """The last of each model, the one that makes the first pass first."""
 
     def on(self, event: CircuitChanged | ModelChanged | FlagChanged) -> None:
         match event:
@@ -225,7 +233,7 @@ class _Gauges(Collector):
                     event.scorer: event.state
                 }  # a scrape may be reading the old
             case ModelChanged():
-                self._model = event
+                self._models = self._models | {event.model: event}
             case FlagChanged():
                 self._flag = event.flag
 
@@ -248,16 +256,22 @@ class _Gauges(Collector):
         gauges["shadow_enabled"].add_metric((), status.enabled and status.flag.mode is Mode.SHADOW)
         if status.model is not None:
             loaded = status.model_state == "ready"
-            gauges["model_loaded"].add_metric((status.model, status.device or ""), loaded)
-            gauges["circuit_state"].add_metric((status.model,), CIRCUIT[status.circuit])
+            scorer = status.scorer or status.model
+            gauges["model_loaded"].add_metric((scorer, status.device or ""), loaded)
+            gauges["circuit_state"].add_metric((scorer,), CIRCUIT[status.circuit])
+        if status.refiner is not None and status.refiner_circuit is not None:
+            loaded = status.refiner_state == "ready"
+            gauges["model_loaded"].add_metric((status.refiner, status.refiner_device or ""), loaded)
+            gauges["circuit_state"].add_metric((status.refiner,), CIRCUIT[status.refiner_circuit])
 
     def _of_events(self, gauges: dict[str, GaugeMetricFamily]) -> None:
         for scorer, state in self._circuits.items():
             gauges["circuit_state"].add_metric((scorer,), CIRCUIT[state])
-        if self._model is not None:
-            loaded = self._model.state == "ready"
-            enabled = loaded and self._flag.mode is not Mode.OFF and self._flag.percent > 0
-            gauges["model_loaded"].add_metric((self._model.model, self._model.device or ""), loaded)
+        for model in self._models.values():
+            gauges["model_loaded"].add_metric((model.model, model.device or ""), model.state == "ready")
+        first = next(iter(self._models.values()), None)
+        if first is not None:
+            enabled = first.state == "ready" and self._flag.mode is not Mode.OFF and self._flag.percent > 0
             gauges["enabled"].add_metric((), enabled)
             gauges["shadow_enabled"].add_metric((), enabled and self._flag.mode is Mode.SHADOW)
 

@@ -6,7 +6,7 @@ import itertools
 import logging
 import math
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from types import TracebackType
@@ -14,9 +14,10 @@ from typing import Any, Self, TypeVar
 
 from rerankd.circuit import Circuit
 from rerankd.core import gate
-from rerankd.core.answer import Progress, Ranking, compare, ranked
+from rerankd.core.answer import Progress, Ranking, Rescored, compare, ranked
 from rerankd.core.batch import BatchPolicy
 from rerankd.core.breaker import BreakerPolicy, Permit, Verdict
+from rerankd.core.cascade import CascadePolicy
 from rerankd.core.conclusion import Conclusion
 from rerankd.core.deadline import Deadline
 from rerankd.core.estimate import EstimatePolicy
@@ -35,6 +36,7 @@ from rerankd.engine.ticket import Ticket, wait, wait_async
 from rerankd.engine.workers import ALL_HANG
 from rerankd.errors import BackendError, InvalidRequest
 from rerankd.flags.memory import MemoryFlag
+from rerankd.refining import Refinement, Refining
 from rerankd.switch import Switch
 
 __all__ = ["UNSET", "Reranker", "Unset"]
@@ -74,6 +76,7 @@ class _Call:
     shadow: bool = False
     permit: Permit | None = None
     ticket: Ticket | None = None
+    refinement: Refinement | None = None
 
 
 class Reranker:
@@ -93,6 +96,7 @@ class Reranker:
         batch: BatchPolicy | None = None,
         estimate: EstimatePolicy | None = None,
         watch: WatchPolicy | None = None,
+        cascade: CascadePolicy | None = None,
         flag: FlagSource | None = None,
         initial_flag: Flag | None = None,
         flag_poll_ms: float = 500.0,
@@ -134,9 +138,17 @@ class Reranker:
             breaker or BreakerPolicy(),
             clock=self._clock,
             emit=self._emit,
-            name=self._model_name,
+            name=lambda: self._scorer_name() or self._name,
             probe=self._engine.probe,
             call_at=self._engine.call_at,
+            draw=lambda: self._random.random(),
+        )
+        self._refining = Refining(
+            cascade or CascadePolicy(),
+            self._engine,
+            breaker=breaker or BreakerPolicy(),
+            clock=self._clock,
+            emit=self._emit,
             draw=lambda: self._random.random(),
         )
         initial = initial_flag or Flag()
@@ -153,6 +165,7 @@ class Reranker:
         self._random = random.Random()
         self._known_model = None
         self._circuit.reset(remote=False)
+        self._refining.circuit.reset(remote=False)
         self._switch.reset()
         self._engine.forked()
 
@@ -285,7 +298,8 @@ class Reranker:
 
         `arrived`: when the request arrived, by `clock`, where that was before this call: the budget counts from
         then. `progress` is called in the event loop with each order on the way to the answer: with the
-        retrieval order at once, and with a better one when the head is scored before the rest. In shadow mode
+        retrieval order at once, with a better one when the head is scored before the rest, and with the first
+        pass's when a cascade's larger model goes on from there. In shadow mode
         and with `on_deadline="retrieval"` it never hears of a better one. What it raises, this raises.
         """
         return await self._serve_async(
@@ -307,6 +321,8 @@ class Reranker:
 
     def score(self, query: str, texts: Iterable[str]) -> list[float]:
         """Just the scores, in the order of the texts, without a limit of time.
+
+        Of a cascade those of the small model: a text's score must not depend on what it is scored with.
 
         Raises `InvalidRequest` for wrong arguments and `BackendError` when not every text could be scored,
         also because the flag is off; in shadow mode they are.
@@ -344,6 +360,8 @@ class Reranker:
             flag_source=self._switch.source,
             enabled=state == "ready" and flag.mode is not Mode.OFF and flag.percent > 0,
             max_tokens=None if model is None else model.max_tokens,
+            scorer=self._scorer_name(),
+            **self._refining.status(),
         )
 
     # -- a request's way --------------------------------------------------------------------------------
@@ -387,6 +405,11 @@ class Reranker:
         assert call.ticket is not None
         try:
             wait(call.ticket.done, call.wakes - self._clock.now())
+            answer = self._fail_open(call, self._refine)
+            if answer is not None:
+                return answer
+            for ticket in self._tiers(call):
+                wait(ticket.done, call.wakes - self._clock.now())
         except BaseException:
             self._abandon(call)
             raise
@@ -405,6 +428,13 @@ class Reranker:
             if progress is not None:
                 await self._show(call, call.ticket, progress)
             await wait_async(call.ticket.done, call.wakes - self._clock.now())
+            answer = self._fail_open(call, self._refine)
+            if answer is not None:
+                return answer
+            if progress is not None and call.refinement is not None and self._may_show(call):
+                progress(self._so_far(call, self._engine.peek(call.ticket)))
+            for ticket in self._tiers(call):
+                await wait_async(ticket.done, call.wakes - self._clock.now())
         except BaseException:
             self._abandon(call)
             raise
@@ -413,7 +443,7 @@ class Reranker:
     async def _show(self, call: _Call, ticket: Ticket, progress: Callable[[Progress], None]) -> None:
         """Tell of the orders on the way to the answer."""
         progress(self._so_far(call, ()))
-        if call.shadow or call.request.on_deadline == "retrieval":
+        if not self._may_show(call):
             return
         await wait_async(ticket.head, call.wakes - self._clock.now())
         if ticket.head.done() and not ticket.done.done():
@@ -421,11 +451,20 @@ class Reranker:
             if better.depth:
                 progress(better)
 
+    def _may_show(self, call: _Call) -> bool:
+        """Whether a better order may be told of before the answer."""
+        return not call.shadow and call.request.on_deadline != "retrieval"
+
     def _so_far(self, call: _Call, logits: Sequence[float | None]) -> Progress:
         """The order that these scores give; none yet: the retrieval order."""
         request = call.request
         return Progress(
-            candidates=ranked(request, logits or (None,) * len(request.candidates), self._activation()),
+            candidates=ranked(
+                request,
+                logits or (None,) * len(request.candidates),
+                self._activation(),
+                model=self._scorer_name(),
+            ),
             depth=sum(logit is not None for logit in logits),
             candidates_total=len(request.candidates),
             elapsed_ms=(self._clock.now() - call.arrived) * 1000,
@@ -488,12 +527,34 @@ class Reranker:
         call.ticket = ticket
         return None
 
+    def _refine(self, call: _Call) -> None:
+        """After a complete first pass: ask the larger model of a cascade, where that is of use."""
+        assert call.ticket is not None
+        # single scores are all of one model: a text's must not depend on what it is scored with
+        if not call.scores_only:
+            call.refinement = self._refining.begin(
+                call.number,
+                call.request,
+                call.ticket,
+                deadline=call.wakes,
+                max_chunks=self.policy.max_chunks if call.request.long_text == "chunk" else 1,
+            )
+
+    def _tiers(self, call: _Call) -> Iterator[Ticket]:
+        return iter(()) if call.refinement is None else call.refinement.awaited()
+
     def _settle(self, call: _Call) -> Ranking:
         """The answer when the job is complete, or its caller's time is over."""
         assert call.ticket is not None
         conclusion = self._engine.conclude(call.ticket, call.request.on_deadline)
         self._end_permit(call, conclusion.verdict)
-        return self._answer(call, conclusion)
+        rescored = self._end_refinement(call)
+        return self._answer(call, conclusion, rescored if conclusion.depth else None)
+
+    def _end_refinement(self, call: _Call, *, judged: bool = True) -> Rescored | None:
+        if call.refinement is None:
+            return None
+        return self._refining.end(call.refinement, len(call.request.candidates), judged=judged)
 
     def _refuse(self, call: _Call, reason: Reason) -> Ranking:
         self._end_permit(call, Verdict.UNJUDGED)
@@ -507,15 +568,19 @@ class Reranker:
         self._end_permit(call, Verdict.UNJUDGED)
         if call.ticket is not None:
             self._engine.conclude(call.ticket, call.request.on_deadline)
+        self._end_refinement(call, judged=False)
 
-    def _answer(self, call: _Call, conclusion: Conclusion) -> Ranking:
+    def _answer(self, call: _Call, conclusion: Conclusion, rescored: Rescored | None = None) -> Ranking:
         began = self._clock.now()
         request = call.request
         shadow = None
         if call.shadow:
-            shadow = compare(conclusion, request.top_k, (began - call.arrived) * 1000)
+            shadow = compare(conclusion, request.top_k, (began - call.arrived) * 1000, rescored)
             conclusion = _nothing(Outcome.SKIPPED, Reason.SHADOW, len(request.candidates))
-        candidates = ranked(request, conclusion.logits, self._activation())
+            rescored = None
+        candidates = ranked(
+            request, conclusion.logits, self._activation(), model=self._scorer_name(), rescored=rescored
+        )
         now = self._clock.now()
         answer = Ranking(
             candidates=candidates,
@@ -526,6 +591,7 @@ class Reranker:
             elapsed_ms=(now - call.arrived) * 1000,
             timings=_timings(call, began, now),
             model=self._model_name(),
+            refined_depth=0 if rescored is None else rescored.depth,
         )
         self._emit(
             Settled(
@@ -539,6 +605,7 @@ class Reranker:
                 timings=answer.timings,
                 model=answer.model,
                 shadow=shadow,
+                refined_depth=None if self._refining.model is None else answer.refined_depth,
             )
         )
         return answer
@@ -554,7 +621,12 @@ class Reranker:
 
     def _model_name(self) -> str:
         model = self._engine.model
-        return self._name if model is None else model.scorer.traits.model
+        return self._name if model is None else model.name
+
+    def _scorer_name(self) -> str | None:
+        """The model of the first pass; None until it is loaded."""
+        model = self._engine.model
+        return None if model is None else model.scorer.traits.model
 
     def _end_permit(self, call: _Call, verdict: Verdict) -> None:
         if call.permit is not None:
@@ -566,16 +638,26 @@ class Reranker:
         """What the engine tells."""
         model = self._engine.model
         if isinstance(event, ModelChanged) and model is not None:
-            # a process that took the place of another has done nothing wrong yet
-            renewed = model.health is not None and event.state == "ready"
-            if model is not self._known_model or renewed:
+            refiner = model.refiner
+            if model is not self._known_model:
                 self._known_model = model
-                was = self._circuit.state
-                self._circuit.reset(remote=not model.scorer.traits.local)
-                if was != "closed":
-                    name = model.scorer.traits.model
-                    self._emit(CircuitChanged(scorer=name, state="closed", previous=was, bad=0, calls=0))
+                self._renew(self._circuit, model)
+                if refiner is not None:
+                    self._renew(self._refining.circuit, refiner)
+            elif event.state == "ready":
+                # a process that took the place of another has done nothing wrong yet
+                if refiner is not None and event.model == self._refining.name:
+                    self._renew(self._refining.circuit, refiner)
+                elif model.health is not None:
+                    self._renew(self._circuit, model)
         self._emit(event)
+
+    def _renew(self, circuit: Circuit, model: Model) -> None:
+        """A scorer that has done nothing yet has a circuit without a memory."""
+        was, traits = circuit.state, model.scorer.traits
+        circuit.reset(remote=not traits.local)
+        if was != "closed":
+            self._emit(CircuitChanged(scorer=traits.model, state="closed", previous=was, bad=0, calls=0))
 
     def _emit(self, event: Event) -> None:
         for observer in self._observers:
@@ -600,10 +682,12 @@ def _timings(call: _Call, began: float, now: float) -> Timings:
         return Timings(order=order)
     job = call.ticket.job
     first = began if job.first_work is None else job.first_work
+    refinement = call.refinement
     return Timings(
         queue=(first - call.arrived) * 1000,
         tokenize=job.spent("tokenize", began) * 1000,
         inference=job.spent("inference", began) * 1000,
+        refine=0.0 if refinement is None else (began - refinement.began) * 1000,
         order=order,
     )
 

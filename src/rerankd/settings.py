@@ -20,6 +20,7 @@ from rerankd.backends.remote_policy import RemotePolicy
 from rerankd.backends.replicas_policy import ReplicasPolicy
 from rerankd.core.batch import BatchPolicy
 from rerankd.core.breaker import BreakerPolicy
+from rerankd.core.cascade import CascadePolicy
 from rerankd.core.estimate import EstimatePolicy
 from rerankd.core.request import RerankPolicy
 from rerankd.core.secret import Secret
@@ -120,6 +121,7 @@ class Settings:
     """The folder of test collections; tests that need one skip without it."""
     rerank: RerankPolicy = field(default_factory=RerankPolicy)
     model: ModelPolicy = field(default_factory=ModelPolicy)
+    cascade: CascadePolicy = field(default_factory=CascadePolicy)
     batch: BatchPolicy = field(default_factory=BatchPolicy)
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     estimate: EstimatePolicy = field(default_factory=EstimatePolicy)

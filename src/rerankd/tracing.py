@@ -45,6 +45,7 @@ def _attributes(event: Settled) -> dict[str, str | int | float]:
         "rerank.outcome": event.outcome.value,
         "rerank.reason": None if event.reason is None else event.reason.value,
         "rerank.depth": event.depth,
+        "rerank.refined_depth": event.refined_depth,
         "rerank.candidates": event.candidates,
         "rerank.budget_ms": event.budget_ms,
         "rerank.elapsed_ms": event.elapsed_ms,
@@ -52,6 +53,7 @@ def _attributes(event: Settled) -> dict[str, str | int | float]:
         "rerank.queue_ms": event.timings.queue,
         "rerank.tokenize_ms": event.timings.tokenize,
         "rerank.inference_ms": event.timings.inference,
+        "rerank.refine_ms": event.timings.refine,
         "rerank.order_ms": event.timings.order,
     }
     return {name: value for name, value in attributes.items() if value is not None}

@@ -7,13 +7,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rerankd.cascading import load_named
 from rerankd.core.ports import FlagSource, Model, Observer
 from rerankd.engine.clock import SystemClock
 from rerankd.errors import BackendError, ConfigError
 from rerankd.flags.choice import choose
 from rerankd.loading import Retreat, load_model
 from rerankd.logs import LogObserver
-from rerankd.models.locate import name_of
+from rerankd.models.names import full_name_of
 from rerankd.models.policy import ModelPolicy
 from rerankd.reranker import Reranker
 from rerankd.settings import Settings, warn_unknown
@@ -59,7 +60,7 @@ def open_reranker(
 
 
 def load_for_isolation(spec: Mapping[str, Any]) -> Model:
-    """What the process of an isolated scorer calls: `load_model`, from what JSON can hold."""
+    """What the process of an isolated scorer calls, from what JSON can hold. Each of a cascade has its own."""
     return load_model(ModelPolicy(**spec["model"]), Path(spec["data_dir"]))
 
 
@@ -96,9 +97,17 @@ def _local_loader(settings: Settings, isolated: bool) -> Callable[[], Model]:
         raise ConfigError("RERANKD_MODEL_ISOLATED: needs a POSIX system")
     retreat = Retreat(SystemClock())
 
+    def load_one(policy: ModelPolicy) -> Model:
+        return _load_apart(settings, policy) if isolated else load_model(policy, settings.data_dir)
+
     def load() -> Model:
-        policy = retreat.choose(settings.model)
-        model = _load_apart(settings, policy) if isolated else load_model(policy, settings.data_dir)
+        model = load_named(
+            retreat.choose(settings.model),
+            load_one,
+            clock=SystemClock(),
+            budget_ms=settings.rerank.budget_ms,
+            cascade=settings.cascade,
+        )
         return retreat.loaded(model, settings.model)
 
     return load
@@ -134,12 +143,13 @@ def build(
     clock = SystemClock()
     reranker = Reranker(
         load or _loader(settings, settings.model.isolated if isolated is None else isolated),
-        name=settings.remote.name if settings.remote.url else name_of(settings.model.model),
+        name=settings.remote.name if settings.remote.url else full_name_of(settings.model.model),
         policy=settings.rerank,
         breaker=settings.breaker,
         batch=settings.batch,
         estimate=settings.estimate,
         watch=settings.watch,
+        cascade=settings.cascade,
         flag=flag or choose(settings.flag, enabled=settings.enabled),
         initial_flag=settings.flag.initial,
         flag_poll_ms=settings.flag.poll_ms,

@@ -46,7 +46,13 @@ def a_job(lengths: Sequence[int] = (10, 10, 10), *, deadline: float = math.inf, 
 
 
 def a_scheduler(
-    *, encodes: bool = False, batch: BatchPolicy | None = None, calibrated: bool = True, **traits: Any
+    *,
+    encodes: bool = False,
+    batch: BatchPolicy | None = None,
+    calibrated: bool = True,
+    refiner: ScorerTraits | None = None,
+    refiner_encodes: bool = True,
+    **traits: Any,
 ) -> Scheduler:
     """One worker, one pair a run, `UNIT` seconds a weight and nothing for encoding."""
     scheduler = Scheduler(
@@ -55,6 +61,8 @@ def a_scheduler(
         estimate=EstimatePolicy(),
         watch=WatchPolicy(),
         encodes=encodes,
+        refiner=refiner,
+        refiner_encodes=refiner_encodes,
     )
     if calibrated:
         scheduler.costs.running.calibrate([(100.0, 100.0 * UNIT), (200.0, 200.0 * UNIT)], 0.0)

@@ -32,4 +32,4 @@ def test_a_status_cannot_be_changed() -> None:
 
 def test_its_only_strings_are_names_states_and_the_reason_for_a_missing_model() -> None:
     words = {name for name, hint in get_type_hints(Status).items() if "str" in str(hint)}
-    assert words == {"model", "device", "error", "flag_source"}
+    assert words == {"model", "scorer", "refiner", "device", "refiner_device", "error", "flag_source"}

@@ -4,12 +4,15 @@ import asyncio
 import json
 import random
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
+from rerankd.core import cascade
+from rerankd.core.cascade import CascadePolicy
 from rerankd.core.estimate import pair_weight
 from rerankd.core.ports import Model
 from rerankd.core.types import Text
@@ -17,6 +20,7 @@ from rerankd.engine.calibration import Calibration
 from rerankd.errors import ConfigError
 from rerankd.evaluation.budget_chart import budget_chart, budget_table
 from rerankd.evaluation.collection import Collection, read_collection
+from rerankd.evaluation.contest import contests
 from rerankd.evaluation.curve import Curve, answered, curve, point
 from rerankd.evaluation.live import ask
 from rerankd.evaluation.measures import measure
@@ -227,3 +231,91 @@ def test_asked_in_real_time_every_query_is_answered_with_what_was_scored() -> No
     answers = asyncio.run(asked())
     assert sorted(answer.query for answer in answers) == ["q0", "q0", "q1", "q1", "q2", "q2"]
     assert all(all(answer.scored) for answer in answers)
+
+
+# -- a cascade ------------------------------------------------------------------------------------------------
+
+
+def two_recordings(queries: int = 12) -> tuple[Collection, Recording, Recording]:
+    """A small model that costs a third and knows the relevant one among its best few, and the one that is sure."""
+    collection, large = a_recording(queries)
+    draw = random.Random(1)
+    vague = {
+        name: replace(
+            each,
+            logits=tuple(logit + draw.uniform(0, 5.5) for logit in each.logits),
+            seconds=tuple(seconds / 3 for seconds in each.seconds),
+        )
+        for name, each in large.queries.items()
+    }
+    calibration = Calibration()
+    calibration.runs = [(weight, seconds / 3) for weight, seconds in large.calibration.runs]
+    calibration.encodings = large.calibration.encodings
+    return collection, replace(large, model="small", queries=vague, calibration=calibration), large
+
+
+@pytest.mark.parametrize("load", [0.2, 0.7, 2.0])
+@pytest.mark.parametrize("tier", [1, 4])
+def test_replayed_the_larger_model_rescores_a_whole_top_of_what_the_small_one_has_ordered(
+    load: float, tier: int
+) -> None:
+    _, small, large = two_recordings()
+    policy = CascadePolicy(tier=tier, margin=4.0)
+    rate = load * large.capacity()
+    answers = replay(small, large, budget_ms=150, rate=rate, requests=240, policy=policy)
+    assert len(answers) == 240
+    refined = [answer for answer in answers if answer.refined]
+    assert refined or load == 2.0
+    for answer in refined:
+        assert all(answer.scored), "the first pass is complete before anything else begins"
+        tiers = cascade.tiers(small.queries[answer.query].logits, policy)
+        chosen = {place for place, yes in enumerate(answer.refined) if yes}
+        assert chosen in [set(chain.from_iterable(tiers[:count])) for count in range(1, len(tiers) + 1)]
+        order = answered(small, answer, large)
+        assert sorted(order) == sorted(small.queries[answer.query].documents)
+
+
+def test_under_load_the_larger_model_falls_away_before_any_first_pass_is_less_deep() -> None:
+    collection, small, large = two_recordings()
+    options: dict[str, Any] = {"budgets_ms": (150,), "requests": 240}
+    refined, lost = [], []
+    for load in (0.2, 0.8, 1.6):
+        rate = load * large.capacity()
+        alone = curve(collection, small, rate=rate, **options).points[0]
+        both = curve(collection, small, refiner=large, rate=rate, **options).points[0]
+        refined.append(both.refined_depth)
+        lost.append(alone.depth - both.depth)
+    assert refined[0] > refined[1] > refined[2]
+    assert max(lost) < 0.25, "what it costs a first pass that a run must be stopped before it can begin"
+
+
+def test_without_a_limit_a_cascade_that_is_never_sure_gives_the_large_models_order() -> None:
+    collection, small, large = two_recordings()
+    options: dict[str, Any] = {"rate": 1.0, "budgets_ms": (None,)}
+    never = curve(collection, small, refiner=large, policy=CascadePolicy(margin=1e9), **options).points[0]
+    assert never.by_query == curve(collection, large, **options).points[0].by_query
+    assert never.refined_depth == 24
+    sure = curve(collection, small, refiner=large, policy=CascadePolicy(margin=0.0), **options).points[0]
+    assert sure.by_query == curve(collection, small, **options).points[0].by_query
+    assert sure.refined_depth == 0
+
+
+def test_a_cascade_is_held_against_the_better_single_model_at_each_budget() -> None:
+    collection, small, large = two_recordings()
+    options: dict[str, Any] = {"rate": 0.3 * large.capacity(), "budgets_ms": (40, None), "requests": 60}
+    curves = [curve(collection, small, **options), curve(collection, large, **options)]
+    assert contests(curves) == []
+    curves.append(curve(collection, small, refiner=large, **options))
+    assert curves[2].model == "small+owner/model"
+    found = contests(curves)
+    assert [each.budget_ms for each in found] == [40, None]
+    for each, place in zip(found, (0, 1), strict=True):
+        values = {single.model: single.points[place].value for single in curves[:2]}
+        assert values[each.best] == max(values.values())
+        assert each.gain.mean == pytest.approx(curves[2].points[place].value - values[each.best])
+    table = budget_table(curves, found)
+    assert "small+model | depth | refined | reranked | gain (95 % interval) |" in table
+    assert f"over {found[1].best.rsplit('/', 1)[-1]}" in table
+    assert len({line.count("|") for line in table.splitlines() if line.startswith("|")}) == 1
+    assert contests(curves[2:]) == []
+    assert json.loads(json.dumps(found[0].as_json()))["against"] == found[0].best

@@ -29,9 +29,10 @@ async def test_our_own_dialect_says_everything() -> None:
     assert answer["outcome"] == "reranked"
     assert answer["reason"] is None
     assert (answer["depth"], answer["candidates_total"], answer["model"]) == (4, 4, "fake")
-    assert set(answer["timings_ms"]) == {"queue", "tokenize", "inference", "order"}
+    assert set(answer["timings_ms"]) == {"queue", "tokenize", "inference", "refine", "order"}
     first = answer["results"][0]
     assert (first["id"], first["rank"], first["retrieval_rank"], first["scored"]) == ("d2", 1, 3, True)
+    assert (first["scored_by"], answer["refined_depth"]) == ("fake", 0)
     assert first["metadata"] == {"n": [2]}
     assert first["text"] == TEXTS[2]
     assert len(answer["results"]) == 2

@@ -126,9 +126,20 @@ def _own(body: Any, count: int) -> Sequence[float]:
         for each in _rows(_member(body, "results"))
         if each.get("scored") is not False
     ]
+    if _member(body, "refined_depth"):
+        _on_one_scale(results)
     if outcome == "reranked":
         return _complete(_scores(results, "index", "score", count), count)
     return _left_out(_scores(results, "index", "score", count), outcome, _member(body, "reason"))
+
+
+def _on_one_scale(results: list[dict[str, Any]]) -> None:
+    """Make a cascade's scores, which are those of two models, fall along its answer: its order is what counts."""
+    last = math.inf
+    for each in results:
+        score = each["score"]
+        if isinstance(score, int | float) and not isinstance(score, bool):
+            last = each["score"] = min(_finite_or_nan(score), math.nextafter(last, -math.inf))
 
 
 def _left_out(scores: Sequence[float | None], outcome: Any, reason: Any) -> Scores:

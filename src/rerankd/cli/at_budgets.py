@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,16 +47,34 @@ def at_budgets(
     """Record each model once, replay every budget, and show the curves."""
     from rerankd.cli.terminal import output, written
     from rerankd.evaluation.budget_chart import budget_chart, budget_table
+    from rerankd.evaluation.contest import contests
     from rerankd.evaluation.curve import BUDGETS_MS, curve
+    from rerankd.models.names import AUTO, members_of
 
-    recordings = [_recorded(settings, model, collection, run, depth, size) for model in models]
-    rate = rate or _LOAD * min(recording.capacity() for recording in recordings)
+    entries = [members_of(settings.model.model if model is None else model) for model in models]
+    if any(AUTO in members for members in entries):
+        raise typer.BadParameter("auto picks one of them; name the models to compare", param_hint="'--model'")
+    recorded = {
+        model: _recorded(settings, model, collection, run, depth, size)
+        for model in dict.fromkeys(chain.from_iterable(entries))
+    }
+    recordings = [tuple(recorded[model] for model in members) for members in entries]
+    rate = rate or _LOAD * min(each.capacity() for each in recorded.values())
     options: dict[str, Any] = {"name": name, "relevant_from": relevant_from}
     curves = [
-        curve(collection, recording, rate=rate, budgets_ms=budgets or BUDGETS_MS, **options)
-        for recording in recordings
+        curve(
+            collection,
+            first,
+            refiner=next(iter(second), None),
+            policy=settings.cascade,
+            rate=rate,
+            budgets_ms=budgets or BUDGETS_MS,
+            **options,
+        )
+        for first, *second in recordings
     ]
-    written(markdown, lambda: f"# {collection.name}\n\n{budget_table(curves)}")
+    held = contests(curves)
+    written(markdown, lambda: f"# {collection.name}\n\n{budget_table(curves, held)}")
     written(svg, lambda: budget_chart(collection.name, curves))
     confirmed: list[Point] = []
     if live_ms is not None:
@@ -66,9 +85,10 @@ def at_budgets(
     if json_output:
         shape: dict[str, Any] = {
             "dataset": collection.name,
-            "queries": len(recordings[0].queries),
+            "queries": len(recordings[0][0].queries),
             "depth": depth,
             "curves": [each.as_json() for each in curves],
+            "contests": [each.as_json() for each in held],
         }
         if live_ms is not None:
             shape["live"] = [
@@ -77,6 +97,7 @@ def at_budgets(
                     "budget_ms": live_ms,
                     "value": round(point.value, 4),
                     "depth": round(point.depth, 2),
+                    "refined_depth": round(point.refined_depth, 2),
                     "outcomes": {outcome: round(share, 4) for outcome, share in point.outcomes.items()},
                 }
                 for each, point in zip(curves, confirmed, strict=True)
@@ -91,19 +112,27 @@ def at_budgets(
             style="dim",
             soft_wrap=True,
         )
+    for found in held:
+        console.print(
+            f"{_budget(found.budget_ms)}: {found.model.rsplit('/', 1)[-1]} over {found.best.rsplit('/', 1)[-1]}"
+            f" {found.gain.mean:+.3f} ({found.gain.low:+.3f} to {found.gain.high:+.3f})",
+            style="dim",
+            soft_wrap=True,
+        )
     for each, point in zip(curves, confirmed, strict=False):
-        replayed = next((found.value for found in each.points if found.budget_ms == live_ms), None)
+        replayed = next((other.value for other in each.points if other.budget_ms == live_ms), None)
         against = "" if replayed is None else f" (replayed {replayed:.3f})"
         console.print(
             f"{each.model}, asked in real time with {live_ms:g} ms:"
-            f" {each.measure} {point.value:.3f}{against}, depth {point.depth:.1f}",
+            f" {each.measure} {point.value:.3f}{against}, depth {point.depth:.1f}"
+            + (f", refined {point.refined_depth:.1f}" if each.cascade else ""),
             soft_wrap=True,
         )
 
 
 def _recorded(
     settings: "Settings",
-    model: str | None,
+    model: str,
     collection: "Collection",
     run: "Run",
     depth: int,
@@ -117,24 +146,23 @@ def _recorded(
 
 
 @contextmanager
-def _loaded(settings: "Settings", model: str | None) -> Iterator["Model"]:
+def _loaded(settings: "Settings", model: str) -> Iterator["Model"]:
     from rerankd.cli.terminal import progress_output
     from rerankd.wiring import load_model
 
-    policy = settings.model if model is None else replace(settings.model, model=model)
     with progress_output().status("Loading the model ..."):
-        found = load_model(policy, settings.data_dir)
+        found = load_model(replace(settings.model, model=model), settings.data_dir)
     try:
         yield found
     finally:
-        found.scorer.close()
+        found.close()
 
 
 def _confirmed(
     settings: "Settings",
     model: str | None,
     collection: "Collection",
-    recording: "Recording",
+    recordings: "Sequence[Recording]",
     budget_ms: float,
     rate: float,
     options: dict[str, Any],
@@ -144,13 +172,14 @@ def _confirmed(
     from rerankd.evaluation.curve import point
     from rerankd.evaluation.live import ask
 
+    recording, refiner = recordings[0], (*recordings[1:], None)[0]
     count = len(recording.queries)
     requests = count * max(1, -(-200 // count))
     with opened(settings, model, require_model=True) as reranker, _bar("Asking") as advance:
         answers = asyncio.run(
             ask(recording, reranker, budget_ms=budget_ms, rate=rate, requests=requests, progress=advance)
         )
-    return point(collection, recording, budget_ms, answers, **options)
+    return point(collection, recording, budget_ms, answers, refiner=refiner, **options)
 
 
 @contextmanager
@@ -183,15 +212,25 @@ def _table(title: str, curves: Sequence["Curve"]) -> "Table":
     for each in curves:
         shown.add_column(printable(each.model.rsplit("/", 1)[-1]), justify="right")
         shown.add_column("depth", justify="right", style="dim")
+        if each.cascade:
+            shown.add_column("refined", justify="right", style="dim")
         shown.add_column("reranked", justify="right", style="dim")
     before = curves[0].retrieval
-    shown.add_row("(retrieval order)", *(cell for _ in curves for cell in (f"{before:.3f}", "", "")))
+    empty = (cell for each in curves for cell in (f"{before:.3f}", *[""] * (2 + each.cascade)))
+    shown.add_row("(retrieval order)", *empty)
     for row in zip(*(each.points for each in curves), strict=True):
-        budget = "none" if row[0].budget_ms is None else f"{row[0].budget_ms:g} ms"
-        cells = (
-            cell
-            for each in row
-            for cell in (f"{each.value:.3f}", f"{each.depth:.1f}", f"{each.outcomes['reranked']:.0%}")
-        )
-        shown.add_row(budget, *cells)
+        cells = [_budget(row[0].budget_ms)]
+        for each, point in zip(curves, row, strict=True):
+            refined = [f"{point.refined_depth:.1f}"] if each.cascade else []
+            cells += [
+                f"{point.value:.3f}",
+                f"{point.depth:.1f}",
+                *refined,
+                f"{point.outcomes['reranked']:.0%}",
+            ]
+        shown.add_row(*cells)
     return shown
+
+
+def _budget(budget_ms: float | None) -> str:
+    return "none" if budget_ms is None else f"{budget_ms:g} ms"

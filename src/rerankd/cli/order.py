@@ -44,7 +44,9 @@ def show_order(
         spent = ranking.timings
         console.print(
             f"queue {spent.queue:.1f} ms · tokenize {spent.tokenize:.1f} ms"
-            f" · inference {spent.inference:.1f} ms · order {spent.order:.1f} ms",
+            f" · inference {spent.inference:.1f} ms"
+            + (f" · refine {spent.refine:.1f} ms" if spent.refine else "")
+            + f" · order {spent.order:.1f} ms",
             style="dim",
         )
 
@@ -104,6 +106,8 @@ def verdict(ranking: "Ranking", *, budget_ms: float | None) -> "Text":
     if ranking.reason is not None:
         line.append(f"/{ranking.reason.value}")
     line.append(f" · {ranking.depth} of {ranking.candidates_total} scored")
+    if ranking.refined_depth:
+        line.append(f", {ranking.refined_depth} of them again by the larger model")
     line.append(f" · {ranking.elapsed_ms:.1f} ms, budget {limit(budget_ms)}")
     if ranking.model is not None:
         line.append(f" · {printable(ranking.model)}")

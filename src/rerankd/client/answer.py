@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
 from rerankd.core.answer import RankedCandidate, Ranking, ranked
-from rerankd.core.events import Timings
+from rerankd.core.events import STAGES, Timings
 from rerankd.core.request import Request
 from rerankd.core.types import Outcome, Reason
 from rerankd.errors import BackendError
@@ -45,7 +45,7 @@ def read(body: bytes, request: Request, elapsed_ms: float) -> Ranking:
     results = said.get("results")
     if not isinstance(results, list):
         raise BackendError("the server's answer has no list of results")
-    depth, total = said.get("depth"), len(request.candidates)
+    depth, refined, total = said.get("depth"), said.get("refined_depth"), len(request.candidates)
     if not _whole(depth) or not 0 <= depth <= total or said.get("candidates_total") != total:
         raise BackendError("the server counted other candidates than it was given")
     if request.min_score is None and len(results) != min(total, request.top_k or total):
@@ -60,6 +60,7 @@ def read(body: bytes, request: Request, elapsed_ms: float) -> Ranking:
         elapsed_ms=elapsed_ms,
         timings=_timings(said.get("timings_ms")),
         model=said["model"] if isinstance(said.get("model"), str) else None,
+        refined_depth=refined if _whole(refined) and 0 <= refined <= depth else 0,
     )
 
 
@@ -84,7 +85,7 @@ def _candidates(results: Sequence[Any], request: Request) -> tuple[RankedCandida
     for rank, each in enumerate(results, 1):
         if not isinstance(each, Mapping):
             raise BackendError("the server gave something else than a result")
-        position, score = each.get("id"), each.get("score")
+        position, score, by = each.get("id"), each.get("score"), each.get("scored_by")
         if not _whole(position) or not 0 <= position < len(request.candidates) or position in seen:
             raise BackendError("the server gave a candidate twice, or one that it was not given")
         if score is not None and not _finite(score):
@@ -103,6 +104,7 @@ def _candidates(results: Sequence[Any], request: Request) -> tuple[RankedCandida
                 retrieval_score=candidate.score,
                 metadata=candidate.metadata,
                 item=candidate.item,
+                scored_by=by if isinstance(by, str) else None,
             )
         )
     return tuple(order)
@@ -111,8 +113,7 @@ def _candidates(results: Sequence[Any], request: Request) -> tuple[RankedCandida
 def _timings(said: Any) -> Timings:
     if not isinstance(said, Mapping):
         return Timings()
-    stages = ("queue", "tokenize", "inference", "order")
-    return Timings(**{name: float(said[name]) for name in stages if _finite(said.get(name))})
+    return Timings(**{name: float(said[name]) for name in STAGES if _finite(said.get(name))})
 
 
 def _word(words: Any, said: Any) -> Any:

@@ -7,6 +7,7 @@ from rerankd.core.flag import Flag
 from rerankd.core.types import Outcome, Reason
 
 __all__ = [
+    "STAGES",
     "BatchLimitChanged",
     "CircuitChanged",
     "CircuitState",
@@ -29,8 +30,13 @@ __all__ = [
 
 CircuitState = Literal["closed", "half_open", "open"]
 ModelState = Literal["loading", "ready", "unavailable"]
-RunResult = Literal["scored", "failed", "dropped"]
+RunResult = Literal["scored", "failed", "dropped", "yielded"]
+"""`yielded`: a larger model's run made way for a first pass, and its pairs went back to their queue."""
 LossCause = Literal["died", "stopped", "hung"]
+
+
+STAGES = ("queue", "tokenize", "inference", "refine", "order")
+"""The fields of `Timings`, in the order in which a request passes them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +44,15 @@ class Timings:
     """Where a request's time went, in milliseconds.
 
     `queue`: until its first work began. `tokenize` and `inference`: time during which at least one worker
-    did that for this request (two workers at once count once). `order`: making the answer.
+    did that for this request (two workers at once count once), in its first pass.
+    `refine`: from the end of that until the larger model of a cascade had rescored what it could. `order`: making
+    the answer.
     """
 
     queue: float = 0.0
     tokenize: float = 0.0
     inference: float = 0.0
+    refine: float = 0.0
     order: float = 0.0
 
 
@@ -75,6 +84,8 @@ class Settled:
     timings: Timings
     model: str | None
     shadow: Shadow | None = None
+    refined_depth: int | None = None
+    """How many of the candidates the larger model of a cascade rescored; None: it is no cascade."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Sequence
 
-__all__ = ["falling", "retrieval_scores"]
+__all__ = ["falling", "on_one_scale", "retrieval_scores"]
 
 _STEP = 1e-4
 """Small beside the differences of logits that matter, and large enough to survive rounding to float32."""
@@ -13,6 +13,16 @@ _STEP = 1e-4
 def retrieval_scores(count: int) -> list[float]:
     """Scores of an answer in retrieval order: from 1 towards 0, `1 - i/n` for the i-th of n from 0."""
     return [1.0 - i / count for i in range(count)]
+
+
+def on_one_scale(scores: Sequence[float | None]) -> list[float | None]:
+    """The scores of an answer's candidates by the model that scored all of them, dealt out anew, best first.
+
+    For a cascade, whose answer is sorted by the scores of two models: each slot has the score that it had before
+    the larger model changed who holds it. Without one this changes nothing.
+    """
+    best_first = iter(sorted((score for score in scores if score is not None), reverse=True))
+    return [None if score is None else next(best_first) for score in scores]
 
 
 def falling(scores: Sequence[float | None], *, raw: bool = False) -> list[float]:

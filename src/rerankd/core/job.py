@@ -8,7 +8,10 @@ from rerankd.core.estimate import pair_weight
 from rerankd.core.lengths import estimated_tokens
 from rerankd.core.types import Pair, Reason, Text
 
-__all__ = ["Item", "Job", "Part"]
+__all__ = ["FIRST", "REFINING", "Item", "Job", "Part"]
+
+FIRST, REFINING = 0, 1
+"""The lanes: of a request's first pass, and of the larger model of a cascade."""
 
 
 class Item:
@@ -72,6 +75,8 @@ class Job:
         "first_work",
         "head",
         "head_unresolved",
+        "lane",
+        "late",
         "left",
         "lengths",
         "logits",
@@ -83,6 +88,7 @@ class Job:
         "parts",
         "query",
         "texts",
+        "tier",
         "unresolved",
         "unserved",
     )
@@ -98,13 +104,20 @@ class Job:
         head: int,
         max_tokens: int,
         max_chunks: int = 1,
+        tier: int | None = None,
     ) -> None:
-        """`deadline`: when the caller stops waiting, in the clock's seconds. `head`: how many are tier 0."""
+        """`deadline`: when the caller stops waiting, in the clock's seconds. `head`: how many are tier 0.
+
+        `tier`: of a job for the larger model of a cascade, which of its tiers this is, from 0; None: a first pass.
+        """
         self.number = number
         self.query = query
         self.texts = texts
         self.arrived = arrived
         self.deadline = deadline
+        self.tier = tier
+        self.lane = FIRST if tier is None else REFINING
+        """Which scorer the job is for."""
         self.head = min(head, len(texts))
         self.max_chunks = max_chunks
         self.parts = (Part(0, self.head), Part(self.head, len(texts)))
@@ -117,6 +130,8 @@ class Job:
         """Why the scorer left candidates without a score, where that was no failure."""
         self.dropped = 0
         """Pairs that were never run, or stopped: they could not end in time."""
+        self.late = False
+        """Whether a candidate was given up because it could not end in time."""
         self.unserved = False
         """Whether the engine was closed under it."""
         self.overran = False
@@ -171,6 +186,11 @@ class Job:
     @property
     def complete(self) -> bool:
         return self.unresolved == 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is complete, and nothing in it was given up for want of time."""
+        return self.complete and not self.late
 
     @property
     def head_complete(self) -> bool:
@@ -242,6 +262,7 @@ class Job:
     def drop(self, candidate: int) -> None:
         """One of its pairs could not end in time."""
         self.dropped += 1
+        self.late = True
         self.give_up(candidate)
 
     def close(self, *, overran: bool) -> None:
@@ -251,6 +272,17 @@ class Job:
         self.dropped += self.waiting_pairs
         for part in self.parts:
             # what is in there points back here: let go of it now, not when the collector comes round
+            part.ready.clear()
+            part.next = part.last
+            part.change(-part.waiting_pairs, 0.0)
+
+    def abandon(self) -> None:
+        """It cannot be complete in time, and would be of no use otherwise: give up what has no score yet."""
+        self.late = True
+        self.dropped += self.waiting_pairs
+        for candidate in range(len(self.texts)):
+            self.give_up(candidate)
+        for part in self.parts:
             part.ready.clear()
             part.next = part.last
             part.change(-part.waiting_pairs, 0.0)

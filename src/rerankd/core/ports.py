@@ -147,6 +147,20 @@ class Model:
     """The SHA-256 of the weights' file, in hexadecimal; empty where whoever loaded it has not seen the file."""
     stands_in_s: float | None = None
     """Where it runs in the place of a better one that was lost: seconds after which that should be tried again."""
+    refiner: "Model | None" = None
+    """The larger model of a cascade, which rescores what this one has put first, pair by pair."""
+
+    @property
+    def name(self) -> str:
+        """As answers name it: the ids of a cascade are joined by a plus."""
+        own = self.scorer.traits.model
+        return own if self.refiner is None else f"{own}+{self.refiner.name}"
+
+    def close(self) -> None:
+        """Free what its scorers hold."""
+        self.scorer.close()
+        if self.refiner is not None:
+            self.refiner.close()
 
 
 class Observer(Protocol):

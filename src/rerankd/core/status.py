@@ -13,7 +13,7 @@ class Status:
     """A snapshot, cheap enough to be taken for every scrape."""
 
     model: str | None
-    """The model's id."""
+    """The model's id; those of a cascade are joined by a plus."""
     device: str | None
     """Where it runs; None until it is loaded."""
     model_state: ModelState
@@ -35,3 +35,10 @@ class Status:
     """Whether requests are reranked now: the flag is not off, and the model is there."""
     max_tokens: int | None = None
     """The model's window, special tokens included; None until it is loaded."""
+    scorer: str | None = None
+    """Whose circuit and state these are: the model's id, or that of a cascade's small one."""
+    refiner: str | None = None
+    """The id of a cascade's larger model."""
+    refiner_device: str | None = None
+    refiner_state: ModelState | None = None
+    refiner_circuit: CircuitState | None = None

@@ -14,8 +14,10 @@ __all__ = ["Encode", "Run", "Work"]
 class _Timed:
     """Work with a predicted end, and a moment from which it counts as overrun."""
 
-    __slots__ = ("ends", "jobs", "overrun_at", "predicted", "started")
+    __slots__ = ("ends", "jobs", "lane", "overrun_at", "predicted", "started")
     jobs: set[Job]
+    lane: int
+    """Which scorer it is for."""
 
     def __init__(self, started: float, predicted: float, patience: float) -> None:
         self.started = started
@@ -57,6 +59,7 @@ class Encode(_Timed):
         super().__init__(now, predicted, patience)
         self.job = job
         self.jobs = {job}
+        self.lane = job.lane
         self.part = part
         self.first = first
         self.last = last
@@ -77,6 +80,7 @@ class Run(_Timed):
         super().__init__(now, predicted, patience)
         self.items = items
         self.jobs = {item.job for item in items}
+        self.lane = items[0].job.lane
         self.weight = run_weight([item.pair.tokens for item in items])
 
     @property

@@ -22,9 +22,11 @@ PROBE_TEXT = Text(" ".join(["calibration"] * _WORDS[0]))
 class Calibration:
     """What was measured: `(weight, seconds)` of runs and of encodings."""
 
-    __slots__ = ("encodings", "runs")
+    __slots__ = ("encodings", "refiner", "runs")
 
     def __init__(self) -> None:
+        self.refiner: Calibration | None = None
+        """The same of the larger model of a cascade."""
         self.runs: list[tuple[float, float]] = []
         self.encodings: list[tuple[float, float]] = []
 
@@ -35,6 +37,8 @@ def calibrate(model: Model, clock: Clock) -> Calibration:
     Remote scorers are not called: their first requests cost money and tell little about the next ones.
     """
     result = Calibration()
+    if model.refiner is not None:
+        result.refiner = calibrate(model.refiner, clock)
     if not model.scorer.traits.local or model.scorer.traits.unit != "pair":
         return result
     for words in _WORDS:

@@ -3,7 +3,8 @@
 import logging
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from rerankd.core.batch import BatchPolicy
 from rerankd.core.breaker import Verdict
@@ -116,6 +117,17 @@ class Engine:
         workers = self.workers
         return Reason.MODEL_UNAVAILABLE if workers is None else workers.submit(job, fit_floor)
 
+    def refine(self, jobs: Sequence[Job]) -> list[Ticket]:
+        """Take in tiers for the larger model of a cascade, in their order, as long as there is time and room."""
+        return [] if self.workers is None else self.workers.refine(jobs)
+
+    def refiner_state(self) -> ModelState:
+        """Whether the larger model of a cascade can score now."""
+        refiner = None if self.model is None else self.model.refiner
+        if refiner is None or self.state() != "ready":
+            return "unavailable"
+        return "ready" if refiner.health is None else refiner.health.state
+
     def conclude(self, ticket: Ticket, on_deadline: OnDeadline) -> Conclusion:
         """End a job for its caller, complete or not. A second time gives the same answer."""
         conclusion: Conclusion = ticket.owner.conclude(ticket, on_deadline)
@@ -126,9 +138,14 @@ class Engine:
         scores: list[float | None] = ticket.owner.peek(ticket)
         return scores
 
-    def probe(self, seconds: float, ended: Callable[[Verdict], None]) -> None:
-        """Score one synthetic pair; `ended` hears once, within so many seconds, how that went."""
+    def probe(self, seconds: float, ended: Callable[[Verdict], None], *, refiner: bool = False) -> None:
+        """Score one synthetic pair; `ended` hears once, within so many seconds, how that went.
+
+        `refiner`: with the larger model of a cascade.
+        """
         model, now = self.model, self._clock.now()
+        if model is not None and refiner:
+            model = model.refiner
         if model is None:
             ended(Verdict.UNJUDGED)
             return
@@ -140,8 +157,9 @@ class Engine:
             deadline=now + seconds,
             head=1,
             max_tokens=model.max_tokens,
+            tier=0 if refiner else None,
         )
-        ticket = self.submit(job)
+        ticket = next(iter(self.refine([job])), Reason.OVERLOADED) if refiner else self.submit(job)
         if isinstance(ticket, Reason):
             ended(Verdict.UNJUDGED)
             return
@@ -169,16 +187,20 @@ class Engine:
         return math.inf if self.workers is None else self.workers.look(now)
 
     def _loaded(self, model: Model, measured: Calibration, seconds: float) -> None:
+        refiner = model.refiner
         scheduler = Scheduler(
             model.scorer.traits,
             batch=self._batch,
             estimate=self._estimate,
             watch=self._watch,
             encodes=model.tokenizer is not None,
+            refiner=None if refiner is None else refiner.scorer.traits,
+            refiner_encodes=refiner is not None and refiner.tokenizer is not None,
         )
         now = self._clock.now()
-        scheduler.costs.running.calibrate(measured.runs, now)
-        scheduler.costs.encoding.calibrate(measured.encodings, now)
+        for lane, timed in zip(scheduler.lanes, (measured, measured.refiner or measured), strict=False):
+            lane.costs.running.calibrate(timed.runs, now)
+            lane.costs.encoding.calibrate(timed.encodings, now)
         with self._start_lock:
             # `close` may have given up waiting for this; and what stands in stays, unless there is something better
             before = self.workers, self.model
@@ -199,14 +221,15 @@ class Engine:
         if model.stands_in_s is not None:
             self.call_at(now + model.stands_in_s, self._look_for_better)
         if useless:
-            model.scorer.close()
+            model.close()
             return
-        traits = model.scorer.traits
-        self._emit(
-            ModelChanged(state="ready", model=traits.model, device=traits.device, load_seconds=seconds)
-        )
-        if model.health is not None:
-            model.health.watch(lambda change: self._replaced(model, change))
+        for each in (model,) if refiner is None else (model, refiner):
+            traits = each.scorer.traits
+            self._emit(
+                ModelChanged(state="ready", model=traits.model, device=traits.device, load_seconds=seconds)
+            )
+            if each.health is not None:
+                each.health.watch(partial(self._replaced, each))
         _discard(*before)
 
     def _lost(self, workers: Workers, why: str) -> None:
@@ -237,12 +260,13 @@ class Engine:
 
     def _replaced(self, model: Model, change: HealthChange) -> None:
         """The scorer's process was lost, or the next one is ready. What waits fails by itself meanwhile."""
-        if self.model is not model or self._closed:
+        if self.model is None or model not in (self.model, self.model.refiner) or self._closed:
             return
         traits = model.scorer.traits
-        self.error = change.error
-        if change.seconds is not None:
-            self.load_seconds = change.seconds
+        if model is self.model:
+            self.error = change.error
+            if change.seconds is not None:
+                self.load_seconds = change.seconds
         if change.cause is not None:
             self._emit(ScorerLost(cause=change.cause, model=traits.model))
         self._emit(
@@ -269,7 +293,7 @@ def _same_device(one: Model, other: Model) -> bool:
 def _discard(workers: Workers | None, model: Model | None) -> None:
     """Answer everybody who waits for them, and free the model. Waits for the workers."""
     if workers is not None and workers.close() and model is not None:
-        model.scorer.close()
+        model.close()
 
 
 class _Once:

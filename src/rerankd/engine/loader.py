@@ -88,10 +88,10 @@ class Loader:
             measured = calibrate(model, self._clock)
         except BaseException:
             # it may hold a process or a device's memory, and the next attempt makes another one
-            model.scorer.close()
+            model.close()
             raise
         if self._closed.is_set():
-            model.scorer.close()
+            model.close()
         else:
             self._on_loaded(model, measured, self._clock.now() - began)
 

@@ -60,7 +60,7 @@ class Workers:
         lost: "Callable[[Workers, str], None]" = lambda workers, why: None,
     ) -> None:
         """`lost` hears, on a worker's thread and perhaps twice, that the scorer is of no more use, and why."""
-        self._model = model
+        self._models = (model,) if model.refiner is None else (model, model.refiner)
         self._scheduler = scheduler
         self._clock = clock
         self._watch = watch
@@ -93,9 +93,25 @@ class Workers:
                 return refused
             ticket = Ticket(job, self)
             self._scheduler.add(job, now)
+            yielding = self._scheduler.yielding(now)
+            stops = [worker.stop for worker in self._alive if worker.work in yielding]
             self._work.notify(len(job.texts))
+        self._stop(stops)
         self._look_by(now + LOOK_SECONDS)
         return ticket
+
+    def refine(self, jobs: Sequence[Job]) -> list[Ticket]:
+        """Take in tiers for the larger model, in their order, as long as there is time and room for them."""
+        with self._lock:
+            now = self._clock.now()
+            tickets: list[Ticket] = []
+            for job in jobs:
+                if self._closed or not self._alive or not self._scheduler.refine(job, now):
+                    break
+                tickets.append(Ticket(job))
+            self._work.notify(sum(len(ticket.job.texts) for ticket in tickets))
+        self._look_by(now + LOOK_SECONDS)
+        return tickets
 
     def conclude(self, ticket: Ticket, on_deadline: OnDeadline) -> Conclusion:
         """End a job for its caller, complete or not: what is not yet begun is dropped, the rest stopped."""
@@ -108,7 +124,7 @@ class Workers:
             job.exchange = None
         self._stop(stops)
         if dropped:
-            self._emit_run("dropped", dropped, 0, 0, 0.0, 0.0, None)
+            self._emit_run("dropped", job.lane, dropped, 0, 0, 0.0, 0.0, None)
         return conclusion
 
     def peek(self, ticket: Ticket) -> list[float | None]:
@@ -182,7 +198,7 @@ class Workers:
         worker.retired = True
         self._alive.discard(worker)
         self._hung.add(worker)
-        self._scheduler.hung()
+        self._scheduler.hung(work.lane)
         self._write_off(work, now)
 
     # -- threads ----------------------------------------------------------------------------------------
@@ -266,7 +282,7 @@ class Workers:
         if self.exhausted == self._was_exhausted or self._closed:
             return []
         self._was_exhausted = self.exhausted
-        traits = self._model.scorer.traits
+        traits = self._models[0].scorer.traits
         return [
             ModelChanged(
                 state="unavailable" if self.exhausted else "ready",
@@ -294,7 +310,7 @@ class Workers:
     # -- the work itself --------------------------------------------------------------------------------
 
     def _encode(self, worker: _Worker, work: Encode) -> None:
-        job, tokenizer = work.job, self._model.tokenizer
+        job, tokenizer = work.job, self._models[work.lane].tokenizer
         error: Exception | None = None
         pairs: Sequence[tuple[Pair, ...]] = ()
         try:
@@ -320,14 +336,15 @@ class Workers:
         self._settle(done, heads)
         if error is not None:
             name = type(error).__name__
-            self._emit_run("failed", len(work.texts), 0, 0, now - work.started, work.predicted, name)
+            seconds, predicted = now - work.started, work.predicted
+            self._emit_run("failed", work.lane, len(work.texts), 0, 0, seconds, predicted, name)
 
     def _score(self, worker: _Worker, run: Run) -> None:
         error: Exception | None = None
         logits: Sequence[float | None] = ()
         left = Reason.DEADLINE
         try:
-            answer = self._model.scorer.score([item.pair for item in run.items], worker.stop)
+            answer = self._models[run.lane].scorer.score([item.pair for item in run.items], worker.stop)
             # one more than asked for is enough to see that it answers too many, be they without end
             numbers = [float(value) for value in islice(answer, len(run.items) + 1)]
             logits = numbers
@@ -342,6 +359,7 @@ class Workers:
             if worker.retired:
                 return
             now = self._clock.now()
+            wanted = any(item.job.wants(item) for item in run.items)
             if error is None:
                 # also when it was told to stop: it came to its end all the same, and tells how long that takes
                 changed = self._scheduler.scored(run, logits, now, left)
@@ -354,10 +372,17 @@ class Workers:
                 self._scheduler.failed(run, now)
             done = self._scheduler.take_complete()
             heads = _finished_heads(run)
-            limits = self._scheduler.limit.pairs, self._scheduler.limit.tokens
+            limit = self._scheduler.lanes[run.lane].limit
+            limits = limit.pairs, limit.tokens
         self._settle(done, heads)
+        result: RunResult = "scored" if error is None else "failed"
+        if worker.stop.stopped and not wanted:
+            result = "dropped"
+        elif worker.stop.stopped and error is not None:
+            result = "yielded"
         self._emit_run(
-            "dropped" if worker.stop.stopped else "scored" if error is None else "failed",
+            result,
+            run.lane,
             len(run.items),
             run.tokens,
             run.padded_tokens,
@@ -402,6 +427,7 @@ class Workers:
     def _emit_run(
         self,
         result: RunResult,
+        lane: int,
         pairs: int,
         tokens: int,
         padded_tokens: int,
@@ -417,7 +443,7 @@ class Workers:
                 padded_tokens=padded_tokens,
                 seconds=seconds,
                 predicted_seconds=predicted,
-                model=self._model.scorer.traits.model,
+                model=self._models[lane].scorer.traits.model,
                 error=error,
             )
         )

@@ -1,8 +1,9 @@
 """Quality at budget as a picture and as a table: the chart by which a person chooses a model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
+from rerankd.evaluation.contest import Contest
 from rerankd.evaluation.curve import Curve, Point
 
 __all__ = ["budget_chart", "budget_table"]
@@ -13,18 +14,34 @@ _INK, _FAINT, _GRID = "#1f2933", "#66788a", "#e4e9ee"
 _COLOURS = ("#0f766e", "#b45309", "#4338ca", "#be185d", "#4d7c0f", "#0369a1")
 
 
-def budget_table(curves: Sequence[Curve]) -> str:
-    """Markdown: a row a budget; of each model the value, the mean depth and the share of full answers."""
+def budget_table(curves: Sequence[Curve], held: Sequence[Contest] = ()) -> str:
+    """Markdown: a row a budget; of each model the value, the mean depth and the share of full answers.
+
+    Of a cascade also how many the larger model rescored, and, where it was `held` against them, its gain over the
+    better single model.
+    """
     first = curves[0]
+    gains = {(each.model, each.budget_ms): each for each in held}
     lines = [
         f"{first.measure} at {first.rate:.2f} requests a second; retrieval order {first.retrieval:.3f}.",
         "",
-        "| budget | " + " | ".join(f"{_cell(each.model)} | depth | reranked" for each in curves) + " |",
-        "|---|" + "--:|--:|--:|" * len(curves),
+        "| budget | " + " | ".join(" | ".join(_head(each, gains)) for each in curves) + " |",
+        "|---|" + "".join("--:|" * len(_head(each, gains)) for each in curves),
     ]
     for row in zip(*(each.points for each in curves), strict=True):
-        cells = (f"{each.value:.3f} | {each.depth:.1f} | {each.outcomes['reranked']:.0%}" for each in row)
-        lines.append(f"| {_budget(row[0])} | " + " | ".join(cells) + " |")
+        cells = [_budget(row[0])]
+        for each, point in zip(curves, row, strict=True):
+            cells += [f"{point.value:.3f}", f"{point.depth:.1f}"]
+            if each.cascade:
+                cells.append(f"{point.refined_depth:.1f}")
+            cells.append(f"{point.outcomes['reranked']:.0%}")
+            gain = gains.get((each.model, point.budget_ms))
+            if gain is not None:
+                cells.append(
+                    f"{gain.gain.mean:+.3f} ({gain.gain.low:+.3f} to {gain.gain.high:+.3f})"
+                    f" over {_cell(gain.best)}"
+                )
+        lines.append("| " + " | ".join(cells) + " |")
     loads = ", ".join(f"{_cell(each.model)} {each.load:.0%}" for each in curves)
     return "\n".join([*lines, "", f"The load is so much of what each can fully rerank here: {loads}."]) + "\n"
 
@@ -72,10 +89,22 @@ def budget_chart(title: str, curves: Sequence[Curve]) -> str:
         line = " ".join(f"{x},{y}" for x, y in points)
         parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2.5"/>')
         parts += [f'<circle cx="{x}" cy="{y}" r="4" fill="{colour}"/>' for x, y in points]
-        names.append((points[-1][1], found.model.rsplit("/", 1)[-1], colour))
+        names.append((points[-1][1], _short(found.model), colour))
     for y, name, colour in _apart(names):
         parts.append(_text(_WIDTH - _RIGHT + 14, y + 4, name, fill=colour, weight=600, size=12))
     return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _head(found: Curve, gains: Mapping[tuple[str, float | None], Contest]) -> list[str]:
+    """The heads of a model's columns."""
+    gain = (found.model, found.points[0].budget_ms) in gains
+    return [
+        _cell(found.model),
+        "depth",
+        *(["refined"] if found.cascade else []),
+        "reranked",
+        *(["gain (95 % interval)"] if gain else []),
+    ]
 
 
 def _ticks(low: float, high: float) -> list[float]:
@@ -113,4 +142,9 @@ def _text(
 
 
 def _cell(text: str) -> str:
-    return text.rsplit("/", 1)[-1].replace("|", "\\|")
+    return _short(text).replace("|", "\\|")
+
+
+def _short(model: str) -> str:
+    """Without the owners."""
+    return "+".join(each.rsplit("/", 1)[-1] for each in model.split("+"))

@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rerankd.core.ranking import order
+from rerankd.core import cascade
+from rerankd.core.cascade import CascadePolicy
 from rerankd.core.types import Outcome
 from rerankd.evaluation.collection import Collection
 from rerankd.evaluation.measures import measure
-from rerankd.evaluation.recording import Recording
+from rerankd.evaluation.recording import RecordedQuery, Recording
 from rerankd.evaluation.replay import Replayed, replay
 
 __all__ = ["BUDGETS_MS", "Curve", "Point", "answered", "curve", "point"]
@@ -28,6 +29,8 @@ class Point:
     value: float
     """The measure's mean over queries, each asked equally often."""
     depth: float
+    refined_depth: float
+    """How many of a request's candidates the larger model of a cascade rescored, in the mean."""
     outcomes: Mapping[str, float]
     by_query: Mapping[str, float] = field(repr=False)
     """Query → the mean of its answers; what two curves are compared by."""
@@ -46,6 +49,8 @@ class Curve:
     retrieval: float
     """The retrieval order's value."""
     points: tuple[Point, ...]
+    cascade: bool = False
+    """Whether it is that of a cascade."""
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -59,6 +64,7 @@ class Curve:
                     "budget_ms": point.budget_ms,
                     "value": round(point.value, 4),
                     "depth": round(point.depth, 2),
+                    "refined_depth": round(point.refined_depth, 2),
                     "outcomes": {name: round(share, 4) for name, share in point.outcomes.items()},
                 }
                 for point in self.points
@@ -71,6 +77,8 @@ def curve(
     recording: Recording,
     *,
     rate: float,
+    refiner: Recording | None = None,
+    policy: CascadePolicy | None = None,
     budgets_ms: Sequence[float | None] = BUDGETS_MS,
     name: str = "ndcg@10",
     relevant_from: int = 1,
@@ -82,38 +90,49 @@ def curve(
 
     `rate` is in requests a second and the same for every model that is compared. Whole rounds are asked, so
     that each query counts the same. Without a limit the answers are those of an idle machine: a queue that
-    nobody leaves has no end where the load is beyond what the model can do.
+    nobody leaves has no end where the load is beyond what the model can do. `refiner`: the larger model of a
+    cascade, recorded on the same candidates; `policy`: how it is used.
     """
     rounds = -(-requests // len(recording.queries))
-    measured = _Measured(collection, recording, name, relevant_from)
+    policy = policy or CascadePolicy()
+    measured = _Measured(collection, recording, name, relevant_from, refiner)
     points = []
     for done, budget in enumerate(budgets_ms, 1):
         if budget is None:
             answers = [
-                Replayed(query, (True,) * len(each.texts)) for query, each in recording.queries.items()
+                Replayed(query, (True,) * len(each.texts), _all_refined(each, policy) if refiner else ())
+                for query, each in recording.queries.items()
             ]
         else:
             asked = rounds * len(recording.queries)
-            answers = replay(recording, budget_ms=budget, rate=rate, requests=asked, seed=seed)
+            answers = replay(
+                recording, refiner, budget_ms=budget, rate=rate, requests=asked, seed=seed, policy=policy
+            )
         points.append(_point(budget, answers, measured))
         if progress is not None:
             progress(done, len(budgets_ms))
     unscored = [Replayed(query, (False,) * len(each.texts)) for query, each in recording.queries.items()]
     return Curve(
-        model=recording.model,
+        model=recording.model if refiner is None else f"{recording.model}+{refiner.model}",
         measure=name,
         rate=rate,
         load=rate / recording.capacity(),
         retrieval=_point(None, unscored, measured).value,
         points=tuple(points),
+        cascade=refiner is not None,
     )
 
 
-def answered(recording: Recording, answer: Replayed) -> list[str]:
+def answered(recording: Recording, answer: Replayed, refiner: Recording | None = None) -> list[str]:
     """The documents of an answer, in its order, and after them the rest of the run."""
     query = recording.queries[answer.query]
     logits = [logit if scored else None for logit, scored in zip(query.logits, answer.scored, strict=True)]
-    return [*(query.documents[place] for place in order(logits)), *query.documents[len(logits) :]]
+    second: list[float | None] = [None] * len(logits)
+    if refiner is not None and answer.refined:
+        found = refiner.queries[answer.query].logits
+        second = [logit if refined else None for logit, refined in zip(found, answer.refined, strict=True)]
+    order = cascade.order(logits, second)
+    return [*(query.documents[place] for place in order), *query.documents[len(logits) :]]
 
 
 def point(
@@ -124,15 +143,24 @@ def point(
     *,
     name: str = "ndcg@10",
     relevant_from: int = 1,
+    refiner: Recording | None = None,
 ) -> Point:
     """Measure answers that were had in another way, at the same budget."""
-    return _point(budget_ms, answers, _Measured(collection, recording, name, relevant_from))
+    return _point(budget_ms, answers, _Measured(collection, recording, name, relevant_from, refiner))
 
 
 class _Measured:
     """The value of each distinct answer; most answers come again and again."""
 
-    def __init__(self, collection: Collection, recording: Recording, name: str, relevant_from: int) -> None:
+    def __init__(
+        self,
+        collection: Collection,
+        recording: Recording,
+        name: str,
+        relevant_from: int,
+        refiner: Recording | None,
+    ) -> None:
+        self._refiner = refiner
         self._collection = collection
         self._recording = recording
         self._name = name
@@ -145,7 +173,7 @@ class _Measured:
             # each answer is measured as if it were a query of its own, in one call
             found = measure(
                 {key: self._collection.judgements[answer.query] for key, answer in new.items()},
-                {key: answered(self._recording, answer) for key, answer in new.items()},
+                {key: answered(self._recording, answer, self._refiner) for key, answer in new.items()},
                 relevant_from=self._relevant_from,
                 measures=(self._name,),
             )
@@ -164,9 +192,15 @@ def _point(budget_ms: float | None, answers: Sequence[Replayed], measured: _Meas
         budget_ms=budget_ms,
         value=sum(by_query.values()) / len(by_query),
         depth=sum(answer.depth for answer in answers) / len(answers),
+        refined_depth=sum(sum(answer.refined) for answer in answers) / len(answers),
         outcomes={outcome.value: outcomes[outcome] / len(answers) for outcome in Outcome},
         by_query=by_query,
     )
+
+
+def _all_refined(query: RecordedQuery, policy: CascadePolicy) -> tuple[bool, ...]:
+    chosen = {position for tier in cascade.tiers(query.logits, policy) for position in tier}
+    return tuple(position in chosen for position in range(len(query.logits)))
 
 
 def _outcome(answer: Replayed) -> Outcome:

@@ -33,8 +33,8 @@ async def ask(
 ) -> list[Replayed]:
     """Send the recorded queries as the replay does, and tell which candidates were scored in time.
 
-    Arrivals do not wait for answers. With the same seed they come in the same order at the same moments as in
-    `rerankd.evaluation.replay.replay`.
+    `recording`: the small model's, of a cascade. Arrivals do not wait for answers. With the same seed they come in
+    the same order at the same moments as in `rerankd.evaluation.replay.replay`.
     """
     draw, loop = random.Random(seed), asyncio.get_running_loop()
     names, at = list(recording.queries), loop.time()
@@ -44,10 +44,11 @@ async def ask(
         query = recording.queries[name]
         candidates = [Candidate(id=str(place), text=text) for place, text in enumerate(query.texts)]
         ranking = await reranker.arerank(query.query, candidates, budget_ms=budget_ms)
-        scored = [False] * len(candidates)
+        scored, refined = [False] * len(candidates), [False] * len(candidates)
         for candidate in ranking:
             scored[candidate.retrieval_rank - 1] = candidate.scored
-        answers.append(Replayed(name, tuple(scored)))
+            refined[candidate.retrieval_rank - 1] = candidate.scored_by not in (None, recording.model)
+        answers.append(Replayed(name, tuple(scored), tuple(refined) if ranking.refined_depth else ()))
         if progress is not None:
             progress(len(answers), requests)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from starlette.datastructures import Headers
 
 from rerankd.core.answer import Ranking
+from rerankd.core.events import STAGES
 from rerankd.http.policy import HttpPolicy
 from rerankd.http.refusal import Refusal
 from rerankd.memory.types import Recall
@@ -55,7 +56,7 @@ def header_text(value: str) -> str:
 
 def degradation(ranking: Ranking) -> dict[str, str]:
     """The headers of a ranking."""
-    stages = {stage: getattr(ranking.timings, stage) for stage in ("queue", "tokenize", "inference", "order")}
+    stages = {stage: getattr(ranking.timings, stage) for stage in STAGES}
     return _headers(ranking, ranking.candidates_total, ranking.elapsed_ms, stages)
 
 

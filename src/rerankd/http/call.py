@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, FailFast, Field
 
 from rerankd.core.answer import Ranking
-from rerankd.core.falling import falling
+from rerankd.core.falling import falling, on_one_scale
 from rerankd.core.lengths import estimated_tokens
 from rerankd.core.types import LongText, OnDeadline, Text
 from rerankd.http.refusal import Refusal
@@ -134,7 +134,7 @@ def scores(ranking: Ranking, *, raw: bool = False) -> list[float]:
 
     JSON has no infinity, so a raw score that is one is given as the largest number.
     """
-    given = [each.logit if raw else each.score for each in ranking]
+    given = on_one_scale([each.first_logit if raw else each.first_score for each in ranking])
     return [_finite(score) for score in falling(given, raw=raw)]
 
 

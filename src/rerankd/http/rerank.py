@@ -99,8 +99,7 @@ class Rerank:
         if call.model is None or not (self._policy.strict_model or isinstance(dialect, Own)):
             return
         served = self._reranker.status().model or ""
-        known = [model for model in known_models() if model.id == served]
-        if call.model not in {served, *(name for model in known for name in (*model.aliases, *model.hub))}:
+        if call.model != served and _ids(call.model) != served.split("+"):
             raise Refusal(
                 "validation", f"model: this server serves {served}", param="model", code="unknown_model"
             )
@@ -112,6 +111,12 @@ class Rerank:
             media_type="application/json",
             headers=degradation(ranking),
         )
+
+
+def _ids(model: str) -> list[str]:
+    """The hub ids of the model, or of a cascade's two, that a client names."""
+    named = {name: known.id for known in known_models() for name in (known.id, *known.aliases, *known.hub)}
+    return [named.get(each, each) for each in model.split("+")]
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, _Value]) -> _Value:

@@ -157,6 +157,7 @@ def _told(status: Status) -> dict[str, Any]:
         "load_seconds": status.load_seconds,
         "max_tokens": status.max_tokens,
         "circuit": status.circuit,
+        "refiner": _refiner(status),
         "queue_pairs": status.queue_pairs,
         "workers": status.workers,
         "busy": status.busy,
@@ -164,6 +165,18 @@ def _told(status: Status) -> dict[str, Any]:
         "flag": flag_to_object(status.flag),
         "flag_source": status.flag_source,
         "enabled": status.enabled,
+    }
+
+
+def _refiner(status: Status) -> dict[str, Any] | None:
+    """The larger model of a cascade: that it is gone makes answers no later and no emptier."""
+    if status.refiner is None:
+        return None
+    return {
+        "model": status.refiner,
+        "device": status.refiner_device,
+        "model_state": status.refiner_state,
+        "circuit": status.refiner_circuit,
     }
 
 

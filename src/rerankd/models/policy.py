@@ -17,7 +17,8 @@ class ModelPolicy:
     """Which model scores, on what, and how often a failed load is tried again."""
 
     model: str = "large"
-    """A folder, a hub id or an alias; `large` is the embedded MiniLM-L-12."""
+    """A folder, a hub id or an alias; `large` is the embedded MiniLM-L-12. `ID+ID` is a cascade, `auto` what suits
+    this machine."""
     device: str = ""
     """`cpu`, `cuda` or `cuda:N`; empty: CUDA when there is one, else the CPU."""
     revision: str = ""

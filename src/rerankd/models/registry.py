@@ -114,8 +114,6 @@ def find(name: str) -> KnownModel:
         return _by_name()[name]
     if name == "small":
         raise ConfigError("model: `small` is not part of this version; use `large` or a hub id")
-    if "+" in name:
-        raise ConfigError(f"model: cascades (ID+ID) are not part of this version, got {name!r}")
     if not _HUB_ID.fullmatch(name):
         aliases = ", ".join(alias for model in known_models() for alias in model.aliases if "/" not in alias)
         raise ConfigError(f"model: must be a folder, a hub id (OWNER/NAME) or one of {aliases}, got {name!r}")

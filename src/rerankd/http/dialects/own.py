@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rerankd.core.answer import Ranking
+from rerankd.core.events import STAGES
 from rerankd.core.types import Outcome, Reason
 from rerankd.http.call import Answered, Budget, Call, Many, Query, TopN, refuse_unknown
 from rerankd.http.dialects.errors import Wrapped, wrapped
@@ -53,6 +54,7 @@ class OwnTimings(Answered):
     queue: float
     tokenize: float
     inference: float
+    refine: float
     order: float
 
 
@@ -64,6 +66,7 @@ class OwnResult(Answered):
     retrieval_rank: int
     score: float | None
     scored: bool
+    scored_by: str | None
     text: str
     metadata: Any
 
@@ -74,6 +77,7 @@ class OwnAnswer(Answered):
     outcome: Outcome
     reason: Reason | None
     depth: int
+    refined_depth: int
     candidates_total: int
     elapsed_ms: float
     model: str | None
@@ -107,10 +111,7 @@ class Own:
         timings = ranking.timings
         return {
             **ranking.as_dict(),
-            "timings_ms": {
-                stage: round(getattr(timings, stage), 3)
-                for stage in ("queue", "tokenize", "inference", "order")
-            },
+            "timings_ms": {stage: round(getattr(timings, stage), 3) for stage in STAGES},
         }
 
     def refuse(self, refusal: Refusal, id: str) -> Mapping[str, Any]:

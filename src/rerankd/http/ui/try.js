@@ -5,7 +5,7 @@ import { showCandidates, showOrder } from "./order.js";
 import { events, send } from "./service.js";
 import { showProgress, showVerdict } from "./verdict.js";
 
-const STAGES = ["queue", "tokenize", "inference", "order"];
+const STAGES = ["queue", "tokenize", "inference", "refine", "order"];
 let samples = [];
 let budget = () => NO_LIMIT;
 let answered = false;
