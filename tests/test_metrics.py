@@ -5,6 +5,7 @@ import logging
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from prometheus_client import REGISTRY, CollectorRegistry
@@ -171,7 +172,7 @@ def test_latency_and_depth_are_those_of_requests_that_asked_something_of_the_rer
 
 
 def test_a_cascade_has_a_circuit_a_model_and_tells_how_much_was_rescored(observer):
-    observer.on(settled(candidates=8, refined_depth=2))
+    observer.on(replace(settled(candidates=8), refined_depth=2))
     observer.on(settled(candidates=8))
     observer.bind(
         lambda: status(
@@ -188,7 +189,7 @@ def test_a_cascade_has_a_circuit_a_model_and_tells_how_much_was_rescored(observe
     assert scrape("rerank_refined_ratio_count") == 1, "only of cascades"
     assert scrape.series("rerank_circuit_state")[("large",)] == 2
     assert set(scrape.series("rerank_circuit_state")) == {("fake",), ("large",)}
-    assert {model for model, _ in scrape.series("rerank_model_loaded")} == {"fake", "large"}
+    assert {model for _, model in scrape.series("rerank_model_loaded")} == {"fake", "large"}
 
 
 def test_the_target_and_the_budget_are_bounds_of_latency_buckets(observer):

@@ -108,7 +108,7 @@ class Workers:
             for job in jobs:
                 if self._closed or not self._alive or not self._scheduler.refine(job, now):
                     break
-                tickets.append(Ticket(job))
+                tickets.append(Ticket(job, self))
             self._work.notify(sum(len(ticket.job.texts) for ticket in tickets))
         self._look_by(now + LOOK_SECONDS)
         return tickets
