@@ -227,6 +227,6 @@ async def _show_sealed(console: "Console", memory: "Memory", plain: Sequence[_Ro
     console.print()
     console.print("The same with sealed vectors", style="bold")
     console.print(
-        f"{done.memories} vectors sealed as well; nothing that is left in the database can be inverted to text."
+        f"{done.memories} vectors sealed as well: no row holds anything now that can be inverted to text."
         f" {same} of {len(plain)} questions: the same memories in the same order."
     )
