@@ -30,6 +30,7 @@ from rerankd.core.ports import Clock
 from rerankd.core.status import Status
 from rerankd.core.types import Outcome, Reason
 from rerankd.errors import ConfigError
+from rerankd.gpu_gauges import GpuGauges
 
 __all__ = ["LoopLag", "PrometheusObserver"]
 
@@ -109,6 +110,7 @@ class PrometheusObserver:
                 "Sealed records that did not open in their place: damage, or an attack",
             )
             self._gauges = self._register(_Gauges())
+            self._register(GpuGauges())
         except ValueError:
             self.close()
             raise ConfigError("metrics: this registry holds a reranker's metrics already") from None

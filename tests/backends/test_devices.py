@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from rerankd.backends import devices as module
-from rerankd.backends.devices import CPU, Device, devices, what_cuda_lacks
+from rerankd.backends.devices import CPU, Device, cuda_uuid, devices, what_cuda_lacks
 from rerankd.errors import ConfigError
 
 
@@ -58,6 +58,24 @@ class Driver:
     def cuDeviceGetCount(self, count):
         count._obj.value = self.count
         return 0
+
+
+class Named(Driver):
+    def cuDeviceGet(self, handle, index):
+        handle._obj.value = index
+        return 0 if index < self.count else 101
+
+    def cuDeviceGetUuid_v2(self, uuid, handle):
+        uuid[:] = bytes(range(16))
+        return 0
+
+
+def test_a_device_is_named_for_good(monkeypatch):
+    monkeypatch.setattr(module.ctypes, "CDLL", lambda _: Named(1))
+    assert cuda_uuid(Device("cuda")) == "GPU-00010203-0405-0607-0809-0a0b0c0d0e0f"
+    assert cuda_uuid(Device("cuda", 1)) == ""
+    monkeypatch.setattr(module.ctypes, "CDLL", lambda _: Driver(1))
+    assert cuda_uuid(Device("cuda")) == "", "a driver that is too old"
 
 
 def test_what_is_missing_is_named(monkeypatch):

@@ -69,6 +69,22 @@ def test_a_flag_file_that_cannot_be_read_fails_its_line(settings: Settings, tmp_
     assert found["Flag"].status is Status.FAIL
 
 
+@pytest.mark.model
+@pytest.mark.threads
+def test_a_gpu_host_without_a_usable_gpu_fails_the_lines_of_the_gpu_and_is_told_where_the_model_runs(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rerankd.doctor.examine.what_driver_lacks", lambda device: "the driver is missing")
+    monkeypatch.setattr("rerankd.backends.devices.what_driver_lacks", lambda device: "the driver is missing")
+    found = {check.name: check for check in examine(settings, Profile.GPU, queries=2)}
+    for name in ("CUDA", "Model's device"):
+        assert found[name].status is Status.FAIL
+        assert found[name].remedy
+    assert found["Model's device"].figure == "cpu"
+    assert found["Test batch"].status is Status.PASS
+    assert found["Model digests"].status is Status.PASS
+
+
 @pytest.mark.parametrize(
     ("device", "profile"), [("cpu", Profile.CPU), ("cuda", Profile.GPU), ("cuda:1", Profile.GPU)]
 )
@@ -82,5 +98,7 @@ def test_the_profile_is_that_of_the_device_asked_for(
 def test_without_a_device_the_profile_is_gpu_where_cuda_is_usable(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, lacks: str, profile: Profile
 ) -> None:
-    monkeypatch.setattr("rerankd.doctor.examine.what_cuda_lacks", lambda device: lacks)
+    monkeypatch.setattr("rerankd.doctor.examine.what_driver_lacks", lambda device: "")
+    monkeypatch.setattr("rerankd.doctor.examine.what_torch_lacks", lambda device: lacks)
+    monkeypatch.setattr("rerankd.doctor.examine.what_cuda_lacks", lambda device: "not for this GPU")
     assert usual_profile(settings) is profile

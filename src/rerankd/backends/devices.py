@@ -6,10 +6,19 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
+from uuid import UUID
 
 from rerankd.errors import ConfigError
 
-__all__ = ["CPU", "Device", "devices", "what_cuda_lacks", "what_driver_lacks", "what_torch_lacks"]
+__all__ = [
+    "CPU",
+    "Device",
+    "cuda_uuid",
+    "devices",
+    "what_cuda_lacks",
+    "what_driver_lacks",
+    "what_torch_lacks",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +72,23 @@ def what_driver_lacks(device: Device) -> str:
     if device.index >= count.value:
         return f"the NVIDIA driver sees {count.value} device(s), so there is no {device}"
     return ""
+
+
+def cuda_uuid(device: Device) -> str:
+    """The device's name for good, as NVML gives it too; empty where the driver does not tell.
+
+    CUDA counts the devices that `CUDA_VISIBLE_DEVICES` leaves it, in an order of its own; NVML counts all.
+    """
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+        handle, uuid = ctypes.c_int(0), (ctypes.c_ubyte * 16)()
+        if driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(handle), device.index):
+            return ""
+        if driver.cuDeviceGetUuid_v2(uuid, handle):
+            return ""
+    except (OSError, AttributeError):  # no driver, or one before 11.4
+        return ""
+    return f"GPU-{UUID(bytes=bytes(uuid))}"
 
 
 def what_cuda_lacks(device: Device) -> str:

@@ -5,8 +5,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 
-from rerankd.backends.cpu import int8_path
-from rerankd.backends.devices import Device, what_cuda_lacks
+from rerankd.backends.devices import (
+    Device,
+    cuda_uuid,
+    what_cuda_lacks,
+    what_driver_lacks,
+    what_torch_lacks,
+)
 from rerankd.core.flag import Flag
 from rerankd.core.ports import Observer
 from rerankd.doctor.behaviour import (
@@ -19,15 +24,24 @@ from rerankd.doctor.behaviour import (
     try_flag,
 )
 from rerankd.doctor.check import Check, Profile
-from rerankd.doctor.gpu import cuda_check, gpu_checks, package_check, read_gpu
+from rerankd.doctor.gpu import choose_gpu, cuda_check, gpu_checks, package_check
 from rerankd.doctor.machine import machine_checks, read_machine
-from rerankd.doctor.model import REFERENCES, batch_check, file_checks, load_check, score_reference
+from rerankd.doctor.model import (
+    REFERENCES,
+    batch_check,
+    device_check,
+    file_checks,
+    load_check,
+    score_reference,
+)
 from rerankd.doctor.speed import QUERIES, WARM_UP, measure_speed, speed_checks
 from rerankd.errors import RerankdError
 from rerankd.flags.choice import choose
 from rerankd.flags.policy import FlagPolicy
+from rerankd.loading import files_at, places
 from rerankd.metrics import PrometheusObserver
-from rerankd.models.resolve import FileCheck, verify
+from rerankd.models.resolve import FileCheck
+from rerankd.nvml import Nvml
 from rerankd.settings import Settings
 from rerankd.summary import Summary
 from rerankd.wiring import build
@@ -43,7 +57,7 @@ def usual_profile(settings: Settings) -> Profile:
     wanted = settings.model.device
     if wanted:
         return Profile.CPU if wanted == "cpu" else Profile.GPU
-    return Profile.CPU if what_cuda_lacks(Device("cuda")) else Profile.GPU
+    return Profile.CPU if all(_lacks(Device("cuda")).values()) else Profile.GPU
 
 
 def examine(
@@ -65,8 +79,18 @@ def examine(
 def _gpu(settings: Settings, profile: Profile) -> Iterator[Check]:
     device = Device("cuda", _index(settings.model.device))
     yield package_check(name for name in ("onnxruntime", "onnxruntime-gpu") if _installed(name))
-    yield from gpu_checks(profile, read_gpu(device.index, os.getpid()))
-    yield cuda_check(profile, what_cuda_lacks(device))
+    nvml = Nvml()
+    gpu = choose_gpu(nvml.read(), cuda_uuid(device), device.index)
+    nvml.close()
+    yield from gpu_checks(profile, gpu, own_pids=[os.getpid()])
+    yield cuda_check(profile, _lacks(device))
+
+
+def _lacks(device: Device) -> dict[str, str]:
+    missing = what_driver_lacks(device)
+    if missing:  # then there is no need to import PyTorch
+        return {"driver": missing}
+    return {"PyTorch": what_torch_lacks(device), "ONNX Runtime": what_cuda_lacks(device)}
 
 
 def _model(settings: Settings, profile: Profile, queries: int, tell: Progress) -> Iterator[Check]:
@@ -89,6 +113,7 @@ def _model(settings: Settings, profile: Profile, queries: int, tell: Progress) -
             tell("Scoring the test batch", 0, 0)
             seen = [score_reference(reranker, reference) for reference in REFERENCES]
             yield batch_check(status.model, REFERENCES, seen)
+            yield device_check(profile, status)
             total = queries + WARM_UP
             speed = measure_speed(
                 reranker, queries=queries, done=lambda done: tell("Reranking without a deadline", done, total)
@@ -99,15 +124,16 @@ def _model(settings: Settings, profile: Profile, queries: int, tell: Progress) -
 
 
 def _files(settings: Settings, profile: Profile) -> tuple[FileCheck, ...] | Exception:
-    try:
-        return verify(
-            settings.model,
-            data_dir=settings.data_dir,
-            device="cuda" if profile is Profile.GPU else "cpu",
-            int8=int8_path(),
-        )
-    except (RerankdError, OSError) as error:
-        return error
+    """The files that would be loaded first. A GPU host without a usable GPU is told of that in other lines."""
+    policy = replace(settings.model, device="cpu") if profile is Profile.CPU else settings.model
+    problem: Exception | None = None
+    for place in places(policy):
+        try:
+            return files_at(place, policy, settings.data_dir)
+        except (RerankdError, OSError) as error:
+            problem = problem or error
+    assert problem is not None
+    return problem
 
 
 def _names(prometheus: PrometheusObserver) -> frozenset[str] | ValueError:

@@ -3,12 +3,12 @@
 The target is one NVIDIA L40 or A100 with at least 48 GB that nobody else computes on.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 
 from rerankd.doctor.check import Check, Profile
+from rerankd.nvml import Gpu, NoGpu
 
-__all__ = ["Gpu", "NoGpu", "cuda_check", "gpu_checks", "package_check", "read_gpu"]
+__all__ = ["choose_gpu", "cuda_check", "gpu_checks", "package_check"]
 
 _GB = 1e9
 MEMORY_BYTES = 47 * _GB
@@ -18,57 +18,19 @@ FREE_BYTES = 4 * _GB
 _TESTED = ("L40", "A100")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gpu:
-    """What NVML says about one device."""
-
-    name: str
-    memory_bytes: float
-    free_bytes: float
-    other_processes: tuple[int, ...] = ()
-    """Process ids that compute on it, this one's left out."""
-    driver: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class NoGpu:
-    """Why NVML shows none."""
-
-    cause: str
-    remedy: str
+def choose_gpu(seen: tuple[Gpu, ...] | NoGpu, uuid: str, index: int) -> Gpu | NoGpu:
+    """The device that CUDA calls by this uuid; where CUDA cannot tell, the one at this index."""
+    if isinstance(seen, NoGpu):
+        return seen
+    for gpu in seen:
+        if uuid and gpu.uuid == uuid:
+            return gpu
+    if index < len(seen):
+        return seen[index]
+    return NoGpu(f"{len(seen)} devices, none at index {index}", "set DEVICE to one that exists")
 
 
-def read_gpu(index: int = 0, own_pid: int = -1) -> Gpu | NoGpu:
-    """Ask NVML about the device at `index`."""
-    try:
-        import pynvml  # type: ignore[import-untyped]
-    except ImportError:
-        return NoGpu("nvidia-ml-py is not installed", "pip install 'rerankd[gpu]'")
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        return NoGpu(str(error), "install the NVIDIA driver and give the container the device")
-    try:
-        count = pynvml.nvmlDeviceGetCount()
-        if index >= count:
-            return NoGpu(f"{count} devices, none at index {index}", "set DEVICE to one that exists")
-        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-        processes = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
-        return Gpu(
-            name=_text(pynvml.nvmlDeviceGetName(handle)),
-            memory_bytes=float(memory.total),
-            free_bytes=float(memory.free),
-            other_processes=tuple(sorted(p.pid for p in processes if p.pid != own_pid)),
-            driver=_text(pynvml.nvmlSystemGetDriverVersion()),
-        )
-    except pynvml.NVMLError as error:
-        return NoGpu(str(error), "look at nvidia-smi: the driver answers, the device does not")
-    finally:
-        pynvml.nvmlShutdown()
-
-
-def gpu_checks(profile: Profile, seen: Gpu | NoGpu) -> list[Check]:
+def gpu_checks(profile: Profile, seen: Gpu | NoGpu, own_pids: Iterable[int] = ()) -> list[Check]:
     """Name, memory, free memory and who else is on it."""
     names = ("GPU", "GPU memory", "GPU memory free", "GPU to itself")
     if isinstance(seen, NoGpu):
@@ -77,7 +39,8 @@ def gpu_checks(profile: Profile, seen: Gpu | NoGpu) -> list[Check]:
         return [Check.of(names[0], False, f"none: {seen.cause}", seen.remedy)]
     driver = f", driver {seen.driver}" if seen.driver else ""
     tested = "" if any(name in seen.name for name in _TESTED) else f" (targets: {', '.join(_TESTED)})"
-    others = ", ".join(map(str, seen.other_processes))
+    strangers = [pid for pid in seen.processes if pid not in set(own_pids)]
+    others = ", ".join(map(str, strangers))
     found = Check.of(names[0], True, f"{seen.name}{driver}{tested}", "")
     if profile is Profile.CPU:
         return [found]
@@ -97,22 +60,30 @@ def gpu_checks(profile: Profile, seen: Gpu | NoGpu) -> list[Check]:
         ),
         Check.of(
             names[3],
-            not seen.other_processes,
-            f"{len(seen.other_processes)} other processes" + (f" ({others})" if others else ""),
+            not strangers,
+            f"{len(strangers)} other processes" + (f" ({others})" if others else ""),
             "stop or move the other processes: they make latency unpredictable",
         ),
     ]
 
 
-def cuda_check(profile: Profile, lacks: str) -> Check:
-    """Whether the back end can use CUDA; `lacks` says what stands between them, nothing if nothing does."""
-    name = "CUDA in ONNX Runtime"
-    if not lacks:
-        return Check.of(name, True, "usable", "")
+def cuda_check(profile: Profile, lacks: Mapping[str, str]) -> Check:
+    """Whether a back end can use CUDA, PyTorch or ONNX Runtime: one is enough.
+
+    `lacks`: what stands between each of them and the device, nothing if nothing does.
+    """
+    name = "CUDA"
+    able = [library for library, missing in lacks.items() if not missing]
+    if able:
+        return Check.of(name, True, f"usable by {' and '.join(able)}", "")
+    told = "; ".join(f"{library}: {missing}" for library, missing in lacks.items())
     if profile is Profile.CPU:
-        return Check.none(name, f"not needed ({lacks})")
-    remedy = "pip uninstall onnxruntime && pip install onnxruntime-gpu, and the NVIDIA driver on the host"
-    return Check.of(name, False, lacks, remedy)
+        return Check.none(name, f"not needed ({told})")
+    remedy = (
+        "install the NVIDIA driver on the host, and pip install 'rerankd[torch]', or onnxruntime-gpu in the place"
+        " of onnxruntime"
+    )
+    return Check.of(name, False, told, remedy)
 
 
 def package_check(installed: Iterable[str]) -> Check:
@@ -126,7 +97,3 @@ def package_check(installed: Iterable[str]) -> Check:
         if found
         else "pip install onnxruntime",
     )
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value

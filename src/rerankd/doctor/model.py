@@ -4,11 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rerankd.core.status import Status
-from rerankd.doctor.check import Check
+from rerankd.doctor.check import Check, Profile
 from rerankd.models.resolve import FileCheck
 from rerankd.reranker import Reranker
 
-__all__ = ["REFERENCES", "Reference", "batch_check", "file_checks", "load_check", "score_reference"]
+__all__ = [
+    "REFERENCES",
+    "Reference",
+    "batch_check",
+    "device_check",
+    "file_checks",
+    "load_check",
+    "score_reference",
+]
 
 LOAD_SECONDS = 5.0
 TOLERANCE = 0.6
@@ -91,6 +99,17 @@ def load_check(seen: Status) -> Check:
         seen.load_seconds < LOAD_SECONDS,
         f"{seen.load_seconds:.2f} s on {seen.device}, wanted below {LOAD_SECONDS:.0f} s",
         "put the model on a faster disk, or load it before the first request",
+    )
+
+
+def device_check(profile: Profile, seen: Status) -> Check:
+    """Whether it runs where the host is meant to run it: a model on the CPU of a GPU host answers all the same."""
+    on_gpu = (seen.device or "").startswith("cuda")
+    return Check.of(
+        "Model's device",
+        on_gpu or profile is Profile.CPU,
+        f"{seen.device}",
+        "the log of rerankd.loading says what failed on the GPU; see the lines above",
     )
 
 
