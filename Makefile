@@ -10,6 +10,7 @@
 #   make prove-memory  those of the memory, on PostgreSQL
 #   make bench         the quick performance report           make clean-all remove the environments as well
 #   make bench-peers   beside other rerankers                 make pin       renew requirements/*.txt
+#   make gpu-report    all of a GPU host, as Markdown and JSON
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -26,7 +27,7 @@ OFFLINE := env -u DATABASE_URL HF_HUB_OFFLINE=1
 CHECKED := src tests benchmarks tools docs recipes
 ARGS ?=
 
-.PHONY: help demo serve test lint format unit chromium docs test-extras test-deploy test-clients prove prove-memory bench bench-peers pin clean clean-all
+.PHONY: help demo serve test lint format unit chromium docs test-extras test-deploy test-clients prove prove-memory bench bench-peers gpu-report pin clean clean-all
 help:
 	@awk '!/^#/ { exit } { sub(/^# ?/, ""); print }' Makefile
 
@@ -115,6 +116,9 @@ bench: $(VENV)/.tests
 
 bench-peers: $(PEERS)/.peers
 	@$(OFFLINE) $(PEERS)/bin/python -m benchmarks.peers $(ARGS)
+
+gpu-report: $(VENV)/.tests
+	@$(OFFLINE) $(BIN)/python -m benchmarks.gpu $(ARGS)
 
 pin:
 	@tools/pin requirements/tests.txt -e '.[$(TEST_EXTRAS)]'

@@ -1,0 +1,1 @@
+"""The report of a GPU host, in one command: `make gpu-report`."""
