@@ -56,7 +56,7 @@ def test_a_newer_schema_is_refused_and_left_as_it_is(server: Server) -> None:
 def test_a_database_without_pgvector_gets_it_where_the_owner_may_add_it(server: Server) -> None:
     """Only a superuser may, as pgvector is no trusted extension; else the remedy is named."""
     urls = server.database(migrated=False, extension=False)
-    with pytest.raises(StoreError, match="as a superuser CREATE EXTENSION vector"):
+    with pytest.raises(StoreError, match="its owner may not add it: as a superuser CREATE EXTENSION vector"):
         migrate(urls.owner)
     assert schema_version(urls.owner) is None
     migrate(server.superuser(database_of(urls.owner)))

@@ -149,7 +149,10 @@ def _make_extension(connection: Connection) -> None:
             with connection.transaction():
                 connection.execute("CREATE EXTENSION vector")
         except errors.InsufficientPrivilege:
-            pass  # said below, with the remedy
+            raise StoreError(
+                "this database has no pgvector, and its owner may not add it: as a superuser CREATE EXTENSION"
+                " vector there, then run `rerankd memory migrate` again"
+            ) from None
         installed, available = _extension(connection)
     check_extension(installed, available)
 
