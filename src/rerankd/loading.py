@@ -160,21 +160,35 @@ def fetch_at(place: Place, policy: ModelPolicy, data_dir: Path) -> "Checkpoint |
 
 
 def _load_onnx(device: "Device", policy: ModelPolicy, data_dir: Path) -> Model:
+    """On the CPU in its lean form, where there is one and it can be loaded."""
     from rerankd.backends.cpu import int8_path
-    from rerankd.backends.onnx import OnnxScorer
+    from rerankd.backends.onnx import OnnxScorer, evaluate
     from rerankd.models.pairs import PairTokenizer
     from rerankd.models.resolve import resolve
+    from rerankd.models.rewriting.rewrite import lean
 
     files = resolve(policy, data_dir=data_dir, device=device.kind, int8=int8_path())
     tokenizer = PairTokenizer(files.tokenizer, max_tokens=files.max_tokens)
-    scorer = OnnxScorer.load(
-        files.onnx,
-        model=files.model,
-        device=device,
-        batch_invariant=files.batch_invariant,
-        activation=files.activation,
-        pad_id=tokenizer.pad_id,
-    )
+
+    def load(form: bytes | None) -> OnnxScorer:
+        return OnnxScorer.load(
+            files.onnx,
+            model=files.model,
+            device=device,
+            batch_invariant=files.batch_invariant,
+            activation=files.activation,
+            pad_id=tokenizer.pad_id,
+            lean=form,
+        )
+
+    form = lean(files.onnx, evaluate) if policy.lean and device.kind == "cpu" else None
+    try:
+        scorer = load(form)
+    except BackendError as error:
+        if form is None:
+            raise
+        _log.warning("not in its lean form: %s", error)
+        scorer = load(None)
     return Model(scorer=scorer, tokenizer=tokenizer, max_tokens=tokenizer.max_tokens, digest=files.sha256)
 
 

@@ -1,5 +1,6 @@
 """A pair scores what its file says, alone or in company, until nobody waits for it any more."""
 
+import hashlib
 import os
 import threading
 from array import array
@@ -11,11 +12,14 @@ from onnx import TensorProto
 
 from rerankd.backends import onnx as module
 from rerankd.backends.devices import Device
-from rerankd.backends.onnx import OnnxScorer
+from rerankd.backends.onnx import OnnxScorer, evaluate
 from rerankd.core.types import Pair, Text
 from rerankd.errors import BackendError, OutOfMemory
 from rerankd.models.pairs import PairTokenizer
+from rerankd.models.registry import find
+from rerankd.models.rewriting.rewrite import lean
 from tests.backends.conftest import Signal, pair
+from tests.encoder_graphs import Encoder
 from tests.onnx_graphs import expected, write_endless, write_greedy, write_reranker
 
 IDS = [[3, 1, 4, 1, 5], [9, 2], [6, 5, 3, 5, 8, 9, 7, 9], [2]]
@@ -396,3 +400,46 @@ def test_a_forked_child_scores_with_the_session_of_its_parent(real, plain):
         scores = [float(each) for each in pipe.read().split(",")]
     os.waitpid(child, 0)
     assert scores == pytest.approx(plain[:2], abs=1e-4)
+
+
+# --- its lean form --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def lean_form(embedded) -> bytes:
+    graph = lean(embedded / "model.onnx", evaluate)
+    assert graph is not None
+    return graph
+
+
+@pytest.mark.model
+def test_the_lean_form_of_the_carried_file_is_the_one_that_is_registered(lean_form):
+    carried = find("large").carried
+    assert carried is not None
+    assert hashlib.sha256(lean_form).hexdigest() == carried.lean
+
+
+@pytest.mark.model
+def test_the_lean_form_is_as_near_to_the_weights_as_a_plain_run(embedded, lean_form, real, plain, never):
+    """Any change of rounding draws the noise of a quantised file anew: ONNX Runtime without its optimiser, too."""
+    tokenizer, _ = real
+    pairs = [only for (only,) in tokenizer.encode(QUERY, TEXTS, max_tokens=512)]
+    scorer = load(embedded / "model.onnx", lean=lean_form)
+    scores = scorer.score(pairs, never)
+    assert scores == pytest.approx(plain, abs=0.6)
+    assert np.argmax(scores) == np.argmax(plain)
+    assert scorer.score(pairs[::-1], never)[::-1] == scores
+
+
+def test_pairs_in_a_lean_form_are_always_alone(tmp_path, never):
+    path = Encoder().save(tmp_path / "model.onnx")
+    graph = lean(path, evaluate)
+    pairs = [pair(i, t) for i, t in zip(IDS, TYPES, strict=True)]
+    alone = load(path, lean=graph, batch_invariant=True)
+    assert alone.traits.batch_invariant
+    assert alone.score(pairs, never) == pytest.approx(load(path).score(pairs, never), abs=1e-4)
+
+
+def test_a_part_of_a_graph_that_cannot_be_run_is_an_error_of_ours():
+    with pytest.raises(BackendError, match="a part of the graph"):
+        evaluate(b"no graph", "x", 2)

@@ -1,23 +1,20 @@
 """Reads from an ONNX file what must be known before it is run, without running or fully parsing it.
 
-An ONNX file is a protocol buffer; its wire format is a sequence of (field number, wire type, value), and
-values of no interest are jumped over. So the weights are not touched, and the `onnx` package is not needed.
 Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 """
 
 import mmap
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from rerankd.errors import BackendError
+from rerankd.models.protobuf import NUMBER, fields
 
 __all__ = ["Graph", "Precision", "read_graph"]
 
 Precision = Literal["int8", "fp16", "fp32"]
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MODEL_GRAPH, _MODEL_FUNCTIONS = 7, 25
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_SPARSE = 1, 5, 15
 _FUNCTION_NODE = 7
@@ -77,56 +74,19 @@ def read_graph(path: Path) -> Graph:
     return Graph(precision="int8" if dynamic else precision, dynamic=dynamic)
 
 
-_Value = tuple[int, int, int]
-"""Field number, then start and end of its bytes; for a number the number twice."""
-
-
-def _fields(data: mmap.mmap, at: int, end: int) -> Iterator[_Value]:
-    while at < end:
-        tag, at = _varint(data, at)
-        number, wire = tag >> 3, tag & 7
-        if wire == _VARINT:
-            value, at = _varint(data, at)
-            yield number, value, value
-            continue
-        if wire == _BYTES:
-            length, at = _varint(data, at)
-        elif wire in (_FIXED64, _FIXED32):
-            length = 8 if wire == _FIXED64 else 4
-        else:
-            raise ValueError("unknown wire type")
-        if at + length > end:
-            raise ValueError("a field ends beyond its message")
-        yield number, at, at + length
-        at += length
-
-
-def _varint(data: mmap.mmap, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-        if shift > 63:
-            raise ValueError("a number is too long")
-
-
 def _model(data: mmap.mmap, seen: _Seen) -> None:
-    for number, at, end in _fields(data, 0, len(data)):
+    for number, at, end in fields(data, 0, len(data)):
         if number == _MODEL_GRAPH:
             seen.graphs += 1
             _graph(data, at, end, seen)
         elif number == _MODEL_FUNCTIONS:
-            for inner, start, stop in _fields(data, at, end):
+            for inner, start, stop in fields(data, at, end):
                 if inner == _FUNCTION_NODE:
                     _node(data, start, stop, seen)
 
 
 def _graph(data: mmap.mmap, at: int, end: int, seen: _Seen) -> None:
-    for number, start, stop in _fields(data, at, end):
+    for number, start, stop in fields(data, at, end):
         if number == _GRAPH_NODE:
             _node(data, start, stop, seen)
         elif number == _GRAPH_INITIALIZER:
@@ -137,7 +97,7 @@ def _graph(data: mmap.mmap, at: int, end: int, seen: _Seen) -> None:
 
 def _node(data: mmap.mmap, at: int, end: int, seen: _Seen) -> None:
     seen.nodes += 1
-    for number, start, stop in _fields(data, at, end):
+    for number, start, stop in fields(data, at, end):
         if number == _NODE_OPERATOR:
             seen.operators.add(data[start:stop])
         elif number == _NODE_ATTRIBUTE:
@@ -145,7 +105,7 @@ def _node(data: mmap.mmap, at: int, end: int, seen: _Seen) -> None:
 
 
 def _attribute(data: mmap.mmap, at: int, end: int, seen: _Seen) -> None:
-    for number, start, stop in _fields(data, at, end):
+    for number, start, stop in fields(data, at, end):
         if number in (_ATTRIBUTE_TENSOR, _ATTRIBUTE_TENSORS):
             _tensor(data, start, stop, seen)
         elif number in (_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS):
@@ -155,17 +115,17 @@ def _attribute(data: mmap.mmap, at: int, end: int, seen: _Seen) -> None:
 
 
 def _sparse(data: mmap.mmap, at: int, end: int, seen: _Seen) -> None:
-    for number, start, stop in _fields(data, at, end):
+    for number, start, stop in fields(data, at, end):
         if number in (_SPARSE_VALUES, _SPARSE_INDICES):
             _tensor(data, start, stop, seen)
 
 
 def _tensor(data: mmap.mmap, at: int, end: int, seen: _Seen) -> None:
     kind = 0
-    for number, start, stop in _fields(data, at, end):
+    for number, start, stop in fields(data, at, end):
         if number == _TENSOR_TYPE:
             kind = start
         elif number == _TENSOR_EXTERNAL or (number == _TENSOR_LOCATION and start != 0):
             seen.external = True
-        elif number in _TENSOR_VALUES:
+        elif number in _TENSOR_VALUES and stop != NUMBER:
             seen.bytes_by_type[kind] = seen.bytes_by_type.get(kind, 0) + (stop - start)

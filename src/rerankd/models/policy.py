@@ -29,6 +29,8 @@ class ModelPolicy:
     """A window shorter than the model's own, in tokens; 0: the model's own."""
     download: bool = True
     """Whether a model that is not on this machine may be fetched from the hub."""
+    lean: bool = True
+    """On the CPU, run a BERT-like graph in a form that gives the same function sooner; off: as in the file."""
     isolated: bool = False
     """Run the model in a supervised process of its own, which is replaced when it dies or hangs."""
     retry_ms: float = 1_000.0

@@ -52,6 +52,8 @@ class Carried:
     batch_invariant: bool
     onnx: KnownFile
     tokenizer: KnownFile
+    lean: str = ""
+    """The SHA-256 of the lean form that the file is run in on the CPU: it stands for the scores of a release."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
