@@ -193,3 +193,46 @@ def test_cuda_that_could_not_be_loaded_again_after_a_loss_is_tried_once_more_lat
 def test_a_model_that_never_was_on_cuda_stands_in_for_nothing() -> None:
     policy = ModelPolicy()
     assert Retreat(FakeClock()).loaded(on("cpu"), policy).stands_in_s is None
+
+
+# --- the lean form ----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Loads:
+    """Stands for the scorer's class, and keeps in which form it was asked to load."""
+
+    lean: list[bytes | None]
+    broken: bool = False
+
+    def load(self, path: Path, *, lean: bytes | None, **how: Any) -> FakeScorer:
+        self.lean.append(lean)
+        if self.broken and lean is not None:
+            raise BackendError("an operator is missing")
+        return FakeScorer()
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> Loads:
+    found = Loads([])
+    monkeypatch.setattr("rerankd.backends.onnx.OnnxScorer", found)
+    return found
+
+
+@pytest.mark.model
+def test_the_cpu_runs_the_lean_form_unless_the_setting_says_otherwise(
+    embedded: Path, loads: Loads, tmp_path: Path
+) -> None:
+    load_model(ModelPolicy(device="cpu"), tmp_path)
+    load_model(ModelPolicy(device="cpu", lean=False), tmp_path)
+    assert [form is not None for form in loads.lean] == [True, False]
+
+
+@pytest.mark.model
+def test_where_the_lean_form_cannot_be_loaded_the_file_is(
+    embedded: Path, loads: Loads, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    loads.broken = True
+    load_model(ModelPolicy(device="cpu"), tmp_path)
+    assert [form is not None for form in loads.lean] == [True, False]
+    assert "not in its lean form: an operator is missing" in caplog.text

@@ -240,7 +240,7 @@ def evaluate(graph: bytes, output: str, tokens: int) -> NDArray[Any]:
         feed = {each.name: np.ones((1, tokens), each.dtype) for each in _inputs(session, "a part of it")}
         (values,) = session.run([output], feed)
     except _ERRORS as error:
-        raise BackendError(f"a part of the graph cannot be run: {_words(error)}") from error
+        raise BackendError(f"a part of the graph cannot be run: {words(error)}") from error
     return np.asarray(values)
 
 
