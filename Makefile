@@ -8,6 +8,7 @@
 #   make test-clients  other people's clients, for real
 #   make prove         the reliability figures, in full       make clean     remove what was built
 #   make prove-memory  those of the memory, on PostgreSQL
+#   make prove-scale   those beyond one machine, on Ray
 #   make bench         the quick performance report           make clean-all remove the environments as well
 #   make bench-peers   beside other rerankers                 make pin       renew requirements/*.txt
 #   make gpu-report    all of a GPU host, as Markdown and JSON
@@ -27,7 +28,7 @@ OFFLINE := env -u DATABASE_URL HF_HUB_OFFLINE=1
 CHECKED := src tests benchmarks tools docs recipes
 ARGS ?=
 
-.PHONY: help demo serve test lint format unit chromium docs test-extras test-deploy test-clients prove prove-memory bench bench-peers gpu-report pin clean clean-all
+.PHONY: help demo serve test lint format unit chromium docs test-extras test-deploy test-clients prove prove-memory prove-scale bench bench-peers gpu-report pin clean clean-all
 help:
 	@awk '!/^#/ { exit } { sub(/^# ?/, ""); print }' Makefile
 
@@ -51,6 +52,11 @@ $(VENV)/.tests: $(VENV)/.made pyproject.toml $(PINS)
 	@echo "Installing rerankd and what its tests need into $(VENV) (once) ..."
 	@$(BIN)/python $(INSTALL) -c $(PINS) -e '.[$(TEST_EXTRAS)]'
 	@touch $@ $(VENV)/.demo $(VENV)/.serve
+
+$(VENV)/.scale: $(VENV)/.tests requirements/scale.txt
+	@echo "Installing Ray into $(VENV) (once) ..."
+	@$(BIN)/python $(INSTALL) -c requirements/scale.txt -e '.[$(TEST_EXTRAS),ray]'
+	@touch $@
 
 $(PEERS)/.peers: benchmarks/peers/requirements.txt requirements/peers.txt pyproject.toml
 	@tools/venv $(PEERS)
@@ -111,6 +117,9 @@ prove: $(VENV)/.tests
 prove-memory: $(VENV)/.tests
 	@$(OFFLINE) $(BIN)/python -m tests.prove_memory $(ARGS)
 
+prove-scale: $(VENV)/.scale
+	@$(OFFLINE) $(BIN)/python -m tests.prove_scale $(ARGS)
+
 bench: $(VENV)/.tests
 	@$(OFFLINE) $(BIN)/python -m benchmarks.quick $(ARGS)
 
@@ -122,6 +131,7 @@ gpu-report: $(VENV)/.tests
 
 pin:
 	@tools/pin requirements/tests.txt -e '.[$(TEST_EXTRAS)]'
+	@tools/pin requirements/scale.txt -e '.[$(TEST_EXTRAS),ray]'
 	@tools/pin requirements/peers.txt -r benchmarks/peers/requirements.txt -e '.[embedded]'
 
 clean:

@@ -9,7 +9,7 @@ from rerankd.reranker import Reranker
 from rerankd.scale.replica import Replica
 from rerankd.settings import Settings
 
-__all__ = ["SleepingReplica", "SleepingScorer"]
+__all__ = ["SleepingReplica", "SleepingScorer", "sleeping_model"]
 
 
 class SleepingScorer:
@@ -30,13 +30,22 @@ class SleepingScorer:
         """Nothing is held."""
 
 
+def sleeping_model(model: str) -> Model:
+    """`sleep/SECONDS_NAME`: so many seconds a pair."""
+    seconds, name = model.removeprefix("sleep/").split("_")
+    return Model(scorer=SleepingScorer(float(seconds), name), tokenizer=None, max_tokens=512)
+
+
 class SleepingReplica(Replica):
-    """Its settings' model is called `sleep/SECONDS_NAME`."""
+    """A replica with such a model."""
 
     def __init__(self, settings: Settings) -> None:
-        seconds, name = settings.model.model.removeprefix("sleep/").split("_")
-        model = Model(scorer=SleepingScorer(float(seconds), name), tokenizer=None, max_tokens=512)
+        model = sleeping_model(settings.model.model)
         reranker = Reranker(
-            lambda: model, name=name, policy=settings.rerank, batch=settings.batch, require_model=True
+            lambda: model,
+            name=settings.model.model,
+            policy=settings.rerank,
+            batch=settings.batch,
+            require_model=True,
         )
         super().__init__(settings, reranker)

@@ -25,7 +25,7 @@ from rerankd.scale.replica import Replica
 from rerankd.settings import Settings, refuse_unknown
 from rerankd.wiring import build_service
 
-__all__ = ["APPLICATION", "SCORERS", "app", "application", "build_ray_service", "scorers"]
+__all__ = ["APPLICATION", "SCORERS", "app", "application", "build_ray_service", "scorers", "service_in_front"]
 
 APPLICATION, SCORERS = "rerankd", "scorers"
 """What Ray Serve calls the application, and its deployment of scorers."""
@@ -89,7 +89,7 @@ def build_ray_service(settings: Settings, replica: type[Replica] = Replica) -> S
     """
     connect(settings.ray)
     deployed = _Deployed(settings, replica)
-    return _service(settings, deployed.load)
+    return service_in_front(settings, deployed.load)
 
 
 class _Deployed:
@@ -114,7 +114,8 @@ class _Deployed:
         return load_replicas(ServeReplicas(self._handle), self._settings.ray, clock=SystemClock())
 
 
-def _service(settings: Settings, load: Callable[[], Model], access: Access | None = None) -> Service:
+def service_in_front(settings: Settings, load: Callable[[], Model], access: Access | None = None) -> Service:
+    """The service whose model is what `load` finds of the scorers. `access`: another door than the address's."""
     ours = replace(
         settings,
         # replicas are replaced within seconds, and looked for as often
@@ -163,7 +164,7 @@ class _Ingress:
 
         # one of them in a process, whatever the number of requests
         access = OpenAccess() if policy.keyless else None
-        _Ingress.service = _service(ours, load, access)
+        _Ingress.service = service_in_front(ours, load, access)
 
 
 def _door() -> "_Door":
