@@ -1,6 +1,8 @@
 """The capacity model adds up, and the disk that it foresees is what a real database takes."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -59,3 +61,17 @@ async def test_a_memory_takes_as_much_disk_as_the_model_says() -> None:
     taken = (row or (0,))[0] / rows
     foreseen = Costs().row_bytes + characters
     assert 0.85 < taken / foreseen < 1.15, f"{taken:.0f} bytes, not {foreseen:.0f}"
+
+
+def test_the_table_in_the_docs_is_the_model_s() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "scale.md").read_text("utf-8")
+    rows = re.findall(
+        r"^\| ([\d,]+) \| (\d+) \| ([\d,]+) \| ([\d,]+) \| (\d+) \| ([\d,.]+) GB \|", text, re.MULTILINE
+    )
+    assert len(rows) >= 4
+    for users, memories, rate, cores, database, disk in (
+        [each.replace(",", "") for each in row] for row in rows
+    ):
+        need = needed(Size(users=int(users), memories=int(memories), rate=float(rate)), Costs())
+        assert (need.scorer_cores, need.database_cores) == (int(cores), int(database))
+        assert need.database_disk_gb == float(disk)
