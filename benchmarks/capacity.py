@@ -44,9 +44,9 @@ class Costs:
     gpu_pairs: float = 3_000.0
     """Pairs a second of one GPU. An assumption: none was there to measure. Put your own here."""
     ingress_ms: float = 4.0
-    """Of a core, for each request on its way through the ingress."""
+    """Of a core, for each request on its way through the ingress. An estimate."""
     embed_ms: float = 12.0
-    """Of a core, to embed a question."""
+    """Of a core, to embed a question. An estimate."""
     row_bytes: float = 1_450.0
     """A memory beside its text: the vector, what is sealed around the text, its place in three indexes."""
     row_ms: float = 0.0004
@@ -56,7 +56,7 @@ class Costs:
     hot: float = 0.2
     """The share of the memories that are asked for again and again, and should lie in memory."""
     scorer_mb: float = 300.0
-    """A scorer: one process with the model and its arena."""
+    """A scorer: one process with the model and its arena. An estimate."""
     partition_rows: float = 10_000_000.0
     """Rows of a partition that can be vacuumed and indexed anew in a quiet hour."""
     node_rows: float = 500_000_000.0
