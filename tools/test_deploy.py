@@ -31,7 +31,7 @@ def main() -> int:
     failed = 0
     with tempfile.TemporaryDirectory(prefix="rerankd-deploy-") as scratch:
         checks: Sequence[tuple[str, Callable[[Path], None]]] = (
-            ("compose.yaml, by the Compose specification's schema", compose),
+            ("compose files, by the Compose specification's schema", compose),
             ("Dockerfiles, by hadolint", dockerfiles),
             ("SkyPilot's files, by its own loader", skypilot),
             ("The Serve config, by Ray Serve's own schema", serve),
@@ -51,7 +51,7 @@ def main() -> int:
 
 def compose(scratch: Path) -> None:
     tool = installed(scratch, "check-jsonschema") / "check-jsonschema"
-    run([tool, "--builtin-schema", "vendor.compose-spec", DEPLOY / "compose.yaml"])
+    run([tool, "--builtin-schema", "vendor.compose-spec", *sorted(DEPLOY.glob("compose*.yaml"))])
 
 
 def dockerfiles(scratch: Path) -> None:

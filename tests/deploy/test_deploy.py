@@ -26,6 +26,44 @@ def test_every_metric_that_is_drawn_or_alerted_on_exists(name: str) -> None:
     assert used <= documented
 
 
+def test_every_metric_is_drawn() -> None:
+    documented = set(re.findall(r"`(rerank_[a-z_]+)`", (ROOT / "docs" / "metrics.md").read_text("utf-8")))
+    drawn = {_SERIES.sub("", metric) for metric in _METRIC.findall(text("grafana/dashboards/rerankd.json"))}
+    assert documented - drawn == set()
+
+
+def test_each_query_of_the_dashboard_is_of_the_chosen_instances() -> None:
+    panels = json.loads(text("grafana/dashboards/rerankd.json"))["panels"]
+    for panel in panels:
+        for target in panel.get("targets", []):
+            named = [name for name in _METRIC.findall(target["expr"]) if not name.endswith("_")]
+            assert target["expr"].count("$instance") == len(named), (panel["title"], target["expr"])
+
+
+def test_both_images_bring_the_model_for_their_device() -> None:
+    for name, device in (("Dockerfile", "cpu"), ("Dockerfile.cuda", "cuda")):
+        said = text(name)
+        pulled = said.index(f'rerankd models pull "${{MODEL}}" --device {device}')
+        assert said.index("USER 10001") < pulled < said.index("VOLUME /data"), (
+            "later it would not be in the image"
+        )
+    assert "rerankd models pull large --device cuda" in text("skypilot.yaml")
+
+
+def test_the_gpu_host_is_the_one_that_was_asked_for() -> None:
+    said = text("skypilot.yaml")
+    for line in (
+        "accelerators: {L40S: 1, L40: 1, A100-80GB: 1}",
+        "cpus: 8+",
+        "memory: 32+",
+        "disk_size: 100",
+        "ports: 8000",
+        "path: /ready",
+        "min_replicas: 1",
+    ):
+        assert line in said
+
+
 def test_the_dashboard_is_json_whose_panels_have_places_of_their_own() -> None:
     panels = json.loads(text("grafana/dashboards/rerankd.json"))["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
@@ -43,7 +81,15 @@ def test_the_dashboard_is_json_whose_panels_have_places_of_their_own() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["Dockerfile", "Dockerfile.cuda", "compose.yaml", "skypilot.yaml", "ray/skypilot.yaml"]
+    "name",
+    [
+        "Dockerfile",
+        "Dockerfile.cuda",
+        "compose.yaml",
+        "compose.gpu.yaml",
+        "skypilot.yaml",
+        "ray/skypilot.yaml",
+    ],
 )
 def test_every_setting_that_is_given_exists(name: str) -> None:
     # passwords that compose takes from the caller, and the keys that the start script writes to a file
