@@ -6,6 +6,7 @@
 #   make test-extras   the built wheel, each extra alone      make docs      write the generated tables
 #   make test-deploy   deploy/, by each file's own tool
 #   make test-clients  other people's clients, for real
+#   make fuzz          the service, by its own description
 #   make prove         the reliability figures, in full       make clean     remove what was built
 #   make prove-memory  those of the memory, on PostgreSQL
 #   make prove-scale   those beyond one machine, on Ray
@@ -28,7 +29,7 @@ OFFLINE := env -u DATABASE_URL HF_HUB_OFFLINE=1
 CHECKED := src tests benchmarks tools docs recipes
 ARGS ?=
 
-.PHONY: help demo serve test lint format unit chromium docs test-extras test-deploy test-clients prove prove-memory prove-scale bench bench-peers gpu-report pin clean clean-all
+.PHONY: help demo serve test lint format unit chromium docs test-extras test-deploy test-clients prove prove-memory prove-scale bench bench-peers gpu-report pin clean clean-all fuzz
 help:
 	@awk '!/^#/ { exit } { sub(/^# ?/, ""); print }' Makefile
 
@@ -110,6 +111,9 @@ test-deploy: $(VENV)/.tests
 
 test-clients: $(VENV)/.tests
 	@$(OFFLINE) $(BIN)/python -m tests.clients $(ARGS)
+
+fuzz: $(VENV)/.tests
+	@$(OFFLINE) $(BIN)/python -m tests.fuzz $(ARGS)
 
 prove: $(VENV)/.tests
 	@$(OFFLINE) $(BIN)/python -m tests.prove $(ARGS)

@@ -13,7 +13,7 @@ from rerankd.http.call import Dialect
 from rerankd.http.dialects.errors import Wrapped
 from rerankd.http.memory.bodies import MemoryAnswer
 from rerankd.http.policy import HttpPolicy
-from rerankd.http.refusal import STATUS, Kind
+from rerankd.http.refusal import STATUS, Kind, Refusal
 from rerankd.memory.policy import MemoryPolicy
 
 __all__ = ["body_of", "describe", "memory_responses_of", "responses_of"]
@@ -56,7 +56,10 @@ def responses_of(dialects: Iterable[Dialect]) -> dict[int | str, dict[str, Any]]
         200: {"model": answers, "description": "The order.", "headers": _HEADERS}
     }
     for kind in _REFUSALS:
-        described[STATUS[kind]] = {"model": errors, "description": f"Refused: {kind.replace('_', ' ')}."}
+        described[STATUS[kind]] = {"description": f"Refused: {kind.replace('_', ' ')}."}
+        # on a shared route somebody else's words are used as long as the body is unread
+        if len(known) > 1 or known[0].refuse(Refusal(kind, ""), "") is not None:
+            described[STATUS[kind]]["model"] = errors
     if any(each.name == "own" for each in known):
         described[200]["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
         described[STATUS["rate_limited"]] = {
