@@ -10,6 +10,7 @@
 #   make prove         the reliability figures, in full       make clean     remove what was built
 #   make prove-memory  those of the memory, on PostgreSQL
 #   make prove-scale   those beyond one machine, on Ray
+#   make prove-service those of the service, over HTTP
 #   make bench         the quick performance report           make clean-all remove the environments as well
 #   make bench-peers   beside other rerankers                 make pin       renew requirements/*.txt
 #   make gpu-report    all of a GPU host, as Markdown and JSON
@@ -29,7 +30,7 @@ OFFLINE := env -u DATABASE_URL HF_HUB_OFFLINE=1
 CHECKED := src tests benchmarks tools docs recipes
 ARGS ?=
 
-.PHONY: help demo serve test lint format unit chromium docs test-extras test-deploy test-clients prove prove-memory prove-scale bench bench-peers gpu-report pin clean clean-all fuzz
+.PHONY: help demo serve test lint format unit chromium docs test-extras test-deploy test-clients prove prove-memory prove-scale bench bench-peers gpu-report pin clean clean-all fuzz prove-service
 help:
 	@awk '!/^#/ { exit } { sub(/^# ?/, ""); print }' Makefile
 
@@ -123,6 +124,8 @@ prove-memory: $(VENV)/.tests
 
 prove-scale: $(VENV)/.scale
 	@$(OFFLINE) $(BIN)/python -m tests.prove_scale $(ARGS)
+prove-service: $(VENV)/.tests
+	@$(OFFLINE) $(BIN)/python -m tests.prove_service $(ARGS)
 
 bench: $(VENV)/.tests
 	@$(OFFLINE) $(BIN)/python -m benchmarks.quick $(ARGS)

@@ -1,0 +1,136 @@
+"""Callers of a running service: what they ask, and what became of every request."""
+
+import asyncio
+import itertools
+import json
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import httpx
+
+from rerankd.bench.arrivals import Open
+from rerankd.sample.workload import requests
+
+__all__ = ["BODIES", "BUDGET_MS", "Seen", "capacity", "client", "open_load", "until_ready"]
+
+BUDGET_MS = 250.0
+ROUTE = "/v2/rerank"
+_LEAST = 24 * 6.0
+
+
+def _bodies(count: int = 40, candidates: int = 24) -> list[bytes]:
+    drawn = itertools.islice(requests(candidates, seed=0), count)
+    return [
+        json.dumps(
+            {
+                "model": "any",
+                "query": query,
+                "documents": [passage.text for passage in passages],
+                "budget_ms": BUDGET_MS,
+            }
+        ).encode()
+        for query, passages in drawn
+    ]
+
+
+BODIES: Sequence[bytes] = _bodies()
+"""Questions with 24 mixed candidates each, made before any clock runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One request, as its caller saw it; times in seconds."""
+
+    id: str
+    sent: float
+    ended: float
+    late_start: float
+    """How much later than meant it was sent: large, and the caller measured itself."""
+    status: int | None
+    """None: no complete answer."""
+    outcome: str = ""
+    reason: str = ""
+    scored: int = 0
+    complete: bool = False
+    """Every candidate is in the answer, once."""
+    error: str = ""
+
+    @property
+    def ms(self) -> float:
+        return (self.ended - self.sent) * 1000
+
+
+def client(url: str) -> httpx.AsyncClient:
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=256)
+    return httpx.AsyncClient(
+        base_url=url, limits=limits, timeout=30, headers={"content-type": "application/json"}
+    )
+
+
+async def ask(http: httpx.AsyncClient, number: int, meant: float | None = None) -> Seen:
+    """One question, and everything that there is to know of its answer."""
+    id = secrets.token_hex(8)
+    sent = time.monotonic()
+    late = 0.0 if meant is None else sent - meant
+    try:
+        answer = await http.post(ROUTE, content=BODIES[number % len(BODIES)], headers={"x-request-id": id})
+    except httpx.TransportError as error:
+        return Seen(id, sent, time.monotonic(), late, None, error=type(error).__name__)
+    ended = time.monotonic()
+    try:
+        places = sorted(each["index"] for each in answer.json()["results"])
+    except (ValueError, KeyError):
+        places = []
+    return Seen(
+        id,
+        sent,
+        ended,
+        late,
+        answer.status_code,
+        outcome=answer.headers.get("x-rerank-outcome", ""),
+        reason=answer.headers.get("x-rerank-reason", ""),
+        scored=int(answer.headers.get("x-rerank-depth", "0/0").split("/")[0]),
+        complete=places == list(range(24)),
+    )
+
+
+async def open_load(http: httpx.AsyncClient, rate: float, seconds: float, seed: int = 0) -> list[Seen]:
+    """Independent callers, so many a second in the mean, whatever becomes of the answers."""
+    began = time.monotonic()
+    tasks = []
+    for number, at in enumerate(
+        itertools.takewhile(lambda at: at < seconds, Open(rate=rate, seed=seed).times())
+    ):
+        await asyncio.sleep(began + at - time.monotonic())
+        tasks.append(asyncio.create_task(ask(http, number, began + at)))
+    return list(await asyncio.gather(*tasks))
+
+
+async def until_ready(http: httpx.AsyncClient, seconds: float = 60) -> float:
+    """Seconds until it says that it is ready."""
+    began = time.monotonic()
+    while time.monotonic() - began < seconds:
+        if (await http.get("/ready")).status_code == 200:
+            return time.monotonic() - began
+        await asyncio.sleep(0.02)
+    raise TimeoutError("the service did not become ready")
+
+
+async def capacity(http: httpx.AsyncClient, seconds: float) -> float:
+    """Pairs a second that it scores when there is always something to do; on a machine that is taken by others,
+    as many at least as make a load."""
+    ends = time.monotonic() + seconds
+    numbers = itertools.count()
+    scored = 0
+
+    async def caller() -> None:
+        nonlocal scored
+        while time.monotonic() < ends:
+            seen = await ask(http, next(numbers))
+            scored += seen.scored
+
+    began = time.monotonic()
+    await asyncio.gather(*(caller() for _ in range(4)))
+    return max(_LEAST, scored / (time.monotonic() - began))
