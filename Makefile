@@ -14,6 +14,7 @@
 #   make bench         the quick performance report           make clean-all remove the environments as well
 #   make bench-peers   beside other rerankers                 make pin       renew requirements/*.txt
 #   make gpu-report    all of a GPU host, as Markdown and JSON
+#   make bench-service under load, beside Infinity
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -30,7 +31,7 @@ OFFLINE := env -u DATABASE_URL HF_HUB_OFFLINE=1
 CHECKED := src tests benchmarks tools docs recipes
 ARGS ?=
 
-.PHONY: help demo serve test lint format unit chromium docs test-extras test-deploy test-clients prove prove-memory prove-scale bench bench-peers gpu-report pin clean clean-all fuzz prove-service
+.PHONY: help demo serve test lint format unit chromium docs test-extras test-deploy test-clients prove prove-memory prove-scale bench bench-peers gpu-report pin clean clean-all fuzz prove-service bench-service
 help:
 	@awk '!/^#/ { exit } { sub(/^# ?/, ""); print }' Makefile
 
@@ -135,6 +136,8 @@ bench-peers: $(PEERS)/.peers
 
 gpu-report: $(VENV)/.tests
 	@$(OFFLINE) $(BIN)/python -m benchmarks.gpu $(ARGS)
+bench-service: $(VENV)/.tests
+	@$(OFFLINE) $(BIN)/python -m benchmarks.service $(ARGS)
 
 pin:
 	@tools/pin requirements/tests.txt -e '.[$(TEST_EXTRAS)]'
@@ -146,4 +149,4 @@ clean:
 	find src tests benchmarks tools docs \( -name __pycache__ -o -name '*.egg-info' \) -prune -exec rm -rf {} +
 
 clean-all: clean
-	rm -rf $(VENV) $(PEERS) .venv-clients
+	rm -rf $(VENV) $(PEERS) .venv-clients .venv-infinity

@@ -1,0 +1,325 @@
+"""The service under load, beside Infinity with the same weights, and what HTTP and JSON cost.
+
+python -m benchmarks.service                        all of it: about a quarter of an hour, two cores
+python -m benchmarks.service --seconds 10 --only rerankd
+
+Open arrivals at 50, 100, 200 and 400 % of what rerankd can score here, 24 candidates of mixed length, a budget of
+250 ms. Each server runs alone. Latency is counted from the moment at which a request was meant to be sent. A caller
+of Infinity, which knows no budget, waits up to 10 s; what takes longer than the budget and 25 ms is late.
+"""
+
+import argparse
+import asyncio
+import itertools
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import httpx
+
+from rerankd.bench.arrivals import Open
+from rerankd.bench.percentiles import percentile
+from rerankd.sample.workload import requests
+
+__all__ = ["main"]
+
+BUDGET_MS, GRACE_MS, CANDIDATES = 250.0, 25.0, 24
+SHARES = (0.5, 1.0, 2.0, 4.0)
+_PATIENCE_S = 10.0
+_ROOT = Path(__file__).resolve().parents[1]
+_INFINITY = _ROOT / ".venv-infinity"
+_INFINITY_REQUIREMENTS = _ROOT / "benchmarks" / "infinity" / "requirements.txt"
+SERVERS = ("rerankd", "infinity-torch", "infinity-optimum")
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One server at one load."""
+
+    server: str
+    share: float
+    rate: float
+    requests: int
+    in_time: float
+    """Share of the requests that were answered with 200 within the budget and 25 ms."""
+    timed_out: float
+    """Share that had no answer within 10 s, or none at all."""
+    depth: float
+    """Candidates scored in an answer that came in time, in the mean; of a late one none counts."""
+    p50_ms: float
+    p99_ms: float
+    sent_late_ms: float
+    """p99 of how late the generator itself was."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="benchmarks.service", description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=30, help="how long each load goes on")
+    parser.add_argument("--only", action="append", choices=SERVERS, help="only this server")
+    parser.add_argument("--output", type=Path, default=_ROOT / "artefacts" / "service.json")
+    arguments = parser.parse_args()
+    wanted = arguments.only or SERVERS
+    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
+    with serving("rerankd") as url:
+        pairs = asyncio.run(_capacity(url, min(10.0, arguments.seconds)))
+    print(f"rerankd scores {pairs:.0f} pairs a second here: {pairs / CANDIDATES:.2f} requests", flush=True)
+    print(_HEAD, flush=True)
+    levels = []
+    for server in wanted:
+        for share in SHARES:
+            # each level begins with a server that has nothing left to do
+            with serving(server) as url:
+                level = asyncio.run(_level(server, url, share, pairs, arguments.seconds))
+            print(_line(level), flush=True)
+            levels.append(level)
+    overhead = _overhead()
+    print(
+        f"HTTP and JSON for 24 candidates of 500 characters, flag off: p50 {overhead['p50_ms']:.2f} ms,"
+        f" p99 {overhead['p99_ms']:.2f} ms of {overhead['requests']} requests",
+        flush=True,
+    )
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    report = {"pairs_per_second": pairs, "levels": list(map(asdict, levels)), "overhead": overhead}
+    arguments.output.write_text(json.dumps(report, indent=2), encoding="utf-8")
+    ours = [level for level in levels if level.server == "rerankd"]
+    held = all(level.in_time >= 0.999 for level in ours) and overhead["p50_ms"] <= 3
+    print(
+        "all figures hold" if held else "figures missed: ≥ 99.9 % in time at every load, overhead p50 ≤ 3 ms"
+    )
+    return 0 if held else 1
+
+
+_HEAD = (
+    f"{'server':<17} {'load':>5} {'req/s':>6} {'sent':>6} {'in time':>8}"
+    f" {'no answer':>9} {'depth':>6} {'p50':>7} {'p99':>8} {'sent late':>9}"
+)
+
+
+def _line(level: Level) -> str:
+    return (
+        f"{level.server:<17} {level.share:>5.0%} {level.rate:>6.2f} {level.requests:>6} {level.in_time:>8.2%}"
+        f" {level.timed_out:>9.2%} {level.depth:>6.1f} {level.p50_ms:>7.0f} {level.p99_ms:>8.0f}"
+        f" {level.sent_late_ms:>9.1f}"
+    )
+
+
+@contextmanager
+def serving(server: str) -> Iterator[str]:
+    """The server, ready; its URL."""
+    port = _free_port()
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as log:
+        environment = {**os.environ, "RERANKD_DATA_DIR": folder, "HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1"}
+        environment["INFINITY_ANONYMOUS_USAGE_STATS"] = "0"
+        process = subprocess.Popen(_command(server, port), env=environment, stdout=log, stderr=log)
+        url = f"http://127.0.0.1:{port}"
+        try:
+            _await_ready(url, server, process)
+            yield url
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _command(server: str, port: int) -> Sequence[str | Path]:
+    if server == "rerankd":
+        return [Path(sys.executable).with_name("rerankd"), "serve", "--port", str(port)]
+    engine = server.removeprefix("infinity-")
+    python = _infinity()
+    return [
+        *(python.with_name("infinity_emb"), "v2", "--model-id", _weights(), "--engine", engine),
+        *("--port", str(port), "--host", "127.0.0.1", "--device", "cpu", "--no-bettertransformer"),
+        *("--served-model-name", "reranker", "--log-level", "error"),
+    ]
+
+
+def _infinity() -> Path:
+    python = _INFINITY / "bin" / "python"
+    stamp, wanted = _INFINITY / ".installed", _INFINITY_REQUIREMENTS.read_text(encoding="utf-8")
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
+        print(f"Installing Infinity into {_INFINITY.name} (about 2 GB, once) ...", flush=True)
+        subprocess.run([_ROOT / "tools" / "venv", _INFINITY], check=True)
+        pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+        subprocess.run([*pip, "-r", _INFINITY_REQUIREMENTS], check=True)
+        stamp.write_text(wanted, encoding="utf-8")
+    return python
+
+
+def _weights() -> Path:
+    """The carried weights where both engines find them: an fp32 checkpoint, and beside it the carried int8 file."""
+    from benchmarks.peers.files import carried, checkpoint
+
+    folder = checkpoint()
+    graph = folder / "onnx" / "model.onnx"
+    if not graph.exists():
+        graph.parent.mkdir(exist_ok=True)
+        shutil.copyfile(carried() / "model.onnx", graph)
+    return folder
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def _await_ready(url: str, server: str, process: "subprocess.Popen[bytes]") -> None:
+    path = "/ready" if server == "rerankd" else "/health"
+    ends = time.monotonic() + 180
+    while time.monotonic() < ends and process.poll() is None:
+        try:
+            if httpx.get(url + path, timeout=2).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    raise RuntimeError(f"{server} did not become ready")
+
+
+def _bodies(server: str) -> list[bytes]:
+    drawn = itertools.islice(requests(CANDIDATES, seed=0), 40)
+    budget = {"budget_ms": BUDGET_MS} if server == "rerankd" else {}
+    model = {"model": "reranker"}
+    return [
+        json.dumps(
+            {"query": query, "documents": [each.text for each in passages], **model, **budget}
+        ).encode()
+        for query, passages in drawn
+    ]
+
+
+def _route(server: str) -> str:
+    return "/infinity/rerank" if server == "rerankd" else "/rerank"
+
+
+def _http(url: str) -> httpx.AsyncClient:
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=256)
+    headers = {"content-type": "application/json"}
+    return httpx.AsyncClient(base_url=url, limits=limits, timeout=_PATIENCE_S, headers=headers)
+
+
+async def _capacity(url: str, seconds: float) -> float:
+    """Pairs a second, with four callers that ask again as soon as they are answered."""
+    bodies, scored = _bodies("rerankd"), 0
+    async with _http(url) as http:
+
+        async def caller(first: int, ends: float) -> None:
+            nonlocal scored
+            for number in itertools.count(first):
+                if time.monotonic() >= ends:
+                    return
+                answer = await http.post(_route("rerankd"), content=bodies[number % len(bodies)])
+                scored += int(answer.headers["x-rerank-depth"].split("/")[0])
+
+        await asyncio.gather(*(caller(each * 10, time.monotonic() + 2) for each in range(4)))
+        began, scored = time.monotonic(), 0
+        await asyncio.gather(*(caller(each * 10, began + seconds) for each in range(4)))
+        return scored / (time.monotonic() - began)
+
+
+async def _level(server: str, url: str, share: float, pairs: float, seconds: float) -> Level:
+    bodies, route, rate = _bodies(server), _route(server), share * pairs / CANDIDATES
+    latencies: list[float] = []
+    late: list[float] = []
+    seen: Counter[str] = Counter()
+    async with _http(url) as http:
+        for number in range(5):
+            await http.post(route, content=bodies[number])
+        began = time.monotonic()
+
+        async def ask(number: int, meant: float) -> None:
+            late.append((time.monotonic() - meant) * 1000)
+            try:
+                answer = await http.post(route, content=bodies[number % len(bodies)])
+                good = answer.status_code == 200
+            except httpx.TransportError:
+                answer, good = None, False
+            ms = (time.monotonic() - meant) * 1000
+            latencies.append(ms)
+            seen["unanswered"] += not good
+            if answer is not None and good and ms <= BUDGET_MS + GRACE_MS:
+                seen["in time"] += 1
+                depth = answer.headers.get("x-rerank-depth", f"{CANDIDATES}/{CANDIDATES}")
+                seen["scored"] += int(depth.split("/")[0])
+
+        tasks = []
+        times = itertools.takewhile(lambda at: at < seconds, Open(rate=rate, seed=1).times())
+        for number, at in enumerate(times):
+            await asyncio.sleep(began + at - time.monotonic())
+            tasks.append(asyncio.create_task(ask(number, began + at)))
+        await asyncio.gather(*tasks)
+    count = len(latencies)
+    return Level(
+        server=server,
+        share=share,
+        rate=rate,
+        requests=count,
+        in_time=seen["in time"] / count,
+        timed_out=seen["unanswered"] / count,
+        depth=seen["scored"] / seen["in time"] if seen["in time"] else 0.0,
+        p50_ms=percentile(latencies, 50),
+        p99_ms=percentile(latencies, 99),
+        sent_late_ms=percentile(late, 99),
+    )
+
+
+def _overhead(count: int = 2_000) -> dict[str, float]:
+    """A request on a kept connection with the flag off: everything but the model. The client's part is in it."""
+    import http.client
+
+    port = _free_port()
+    texts = [("lorem ipsum dolor " * 40)[:500] for _ in range(CANDIDATES)]
+    body = json.dumps({"query": "what does it cost", "documents": texts, "model": "m"}).encode()
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as log:
+        environment = {
+            **os.environ,
+            "RERANKD_DATA_DIR": folder,
+            "RERANK_ENABLED": "false",
+            "HF_HUB_OFFLINE": "1",
+        }
+        process = subprocess.Popen(_command("rerankd", port), env=environment, stdout=log, stderr=log)
+        try:
+            _await_health(port, process)
+            connection = http.client.HTTPConnection("127.0.0.1", port)
+            taken = []
+            for _ in range(count + 100):
+                began = time.perf_counter()
+                connection.request("POST", "/v2/rerank", body, {"content-type": "application/json"})
+                answer = connection.getresponse().read()
+                taken.append((time.perf_counter() - began) * 1000)
+            assert len(json.loads(answer)["results"]) == CANDIDATES
+            connection.close()
+        finally:
+            process.terminate()
+            process.wait()
+    measured = taken[100:]
+    return {"p50_ms": percentile(measured, 50), "p99_ms": percentile(measured, 99), "requests": count}
+
+
+def _await_health(port: int, process: "subprocess.Popen[bytes]") -> None:
+    while process.poll() is None:
+        try:
+            httpx.get(f"http://127.0.0.1:{port}/health", timeout=2)
+            time.sleep(4)  # until the model has been loaded beside it
+            return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise RuntimeError("rerankd ended")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
