@@ -142,7 +142,16 @@ def _command(server: str, port: int) -> Sequence[str | Path]:
     python = _infinity()
     return [
         *(python.with_name("infinity_emb"), "v2", "--model-id", _weights(), "--engine", engine),
-        *("--port", str(port), "--host", "127.0.0.1", "--device", "cpu", "--no-bettertransformer"),
+        *(
+            "--port",
+            str(port),
+            "--host",
+            "127.0.0.1",
+            "--device",
+            "cpu",
+            "--no-bettertransformer",
+            "--no-model-warmup",
+        ),
         *("--served-model-name", "reranker", "--log-level", "error"),
     ]
 
