@@ -8,7 +8,8 @@ figures depend on the seed alone, not on the machine that runs this.
 
 import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.sim.fleet import FleetReport, FleetScenario, run_fleet
@@ -24,41 +25,65 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=SIZES[-1], help="replicas of the largest fleet")
     parser.add_argument("--svg", type=Path, help="where to write the picture")
     arguments = parser.parse_args()
-    reports = []
+    rows: list[Row] = []
     print(
         "| replicas | requests | lost | p50 ms | p99 ms | latest ms | reranked | partial | skipped | depth |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|")
     for size in SIZES:
         if size <= arguments.most:
-            reports.append(run_fleet(FleetScenario(replicas=size)))
-            print(row(reports[-1]), flush=True)
+            rows.append(row_of(run_fleet(FleetScenario(replicas=size))))
+            print(rows[-1].line(), flush=True)
     if arguments.svg is not None:
-        arguments.svg.write_text(picture(reports), encoding="utf-8")
+        arguments.svg.write_text(picture(rows), encoding="utf-8")
 
 
-def row(report: FleetReport) -> str:
-    shares = " | ".join(f"{report.share(name):.1%}" for name, _ in _SHARES)
-    latest = max(report.seconds) * 1000
-    depth = report.depths / (24 * report.requests)
-    middle, tail = (report.percentile(share) * 1000 for share in (0.5, 0.99))
-    return (
-        f"| {report.scenario.replicas:,} | {report.requests:,} | {report.deaths}"
-        f" | {middle:.0f} | {tail:.0f} | {latest:.0f} | {shares} | {depth:.1%} |"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One size of the fleet; times in milliseconds, shares from 0 to 1."""
+
+    replicas: int
+    requests: int
+    lost: int
+    p50: float
+    p99: float
+    latest: float
+    shares: Mapping[str, float]
+    depth: float
+
+    def line(self) -> str:
+        shares = " | ".join(f"{self.shares[name]:.1%}" for name, _ in _SHARES)
+        return (
+            f"| {self.replicas:,} | {self.requests:,} | {self.lost} | {self.p50:.0f} | {self.p99:.0f}"
+            f" | {self.latest:.0f} | {shares} | {self.depth:.1%} |"
+        )
+
+
+def row_of(report: FleetReport) -> Row:
+    return Row(
+        replicas=report.scenario.replicas,
+        requests=report.requests,
+        lost=report.deaths,
+        p50=report.percentile(0.5) * 1000,
+        p99=report.percentile(0.99) * 1000,
+        latest=max(report.seconds) * 1000,
+        shares={name: report.share(name) for name, _ in _SHARES},
+        depth=report.depths / (24 * report.requests),
     )
 
 
-def picture(reports: Sequence[FleetReport]) -> str:
+def picture(rows: Sequence[Row]) -> str:
     """Two panels over the number of replicas: p99 against the budget, and the shares of the outcomes."""
+    span = f"From {rows[0].replicas:,} to {rows[-1].replicas:,} replicas"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img"'
         ' font-family="system-ui, sans-serif" font-size="13">',
-        "<title>p99 and outcomes from 1 to 1,000 replicas, simulated</title>",
+        f"<title>p99 and outcomes, {span}, simulated</title>",
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#ffffff"/>',
-        _text(24, 32, "From 1 to 1,000 replicas: simulated", size=17),
+        _text(24, 32, f"{span}: simulated", size=17),
         _text(24, 52, "budget 250 ms, 60 % load, bursts, replicas that die and stragglers", fill=_FAINT),
     ]
-    parts += _latency(reports, _TOP) + _outcomes(reports, _TOP + _PLOT + 60)
+    parts += _latency(rows, _TOP) + _outcomes(rows, _TOP + _PLOT + 60)
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
@@ -66,7 +91,7 @@ def _across(replicas: int) -> float:
     return round(_LEFT + 20 + math.log10(replicas) / 3 * (_WIDTH - _LEFT - 160), 1)
 
 
-def _latency(reports: Sequence[FleetReport], top: int) -> list[str]:
+def _latency(rows: Sequence[Row], top: int) -> list[str]:
     def down(ms: float) -> float:
         return round(top + _PLOT - ms / 300 * _PLOT, 1)
 
@@ -78,8 +103,8 @@ def _latency(reports: Sequence[FleetReport], top: int) -> list[str]:
         ' stroke-dasharray="4 3"/>'
     )
     parts.append(_text(_WIDTH - 112, down(250) + 4, "budget"))
-    for share, name, colour in ((0.99, "p99", "#0f766e"), (0.5, "p50", "#7dd3c0")):
-        points = [(_across(each.scenario.replicas), down(each.percentile(share) * 1000)) for each in reports]
+    for name, colour in (("p99", "#0f766e"), ("p50", "#7dd3c0")):
+        points = [(_across(each.replicas), down(getattr(each, name))) for each in rows]
         line = " ".join(f"{x},{y}" for x, y in points)
         parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts += [f'<circle cx="{x}" cy="{y}" r="4" fill="{colour}"/>' for x, y in points]
@@ -87,19 +112,19 @@ def _latency(reports: Sequence[FleetReport], top: int) -> list[str]:
     return parts
 
 
-def _outcomes(reports: Sequence[FleetReport], top: int) -> list[str]:
+def _outcomes(rows: Sequence[Row], top: int) -> list[str]:
     parts = [_text(24, top - 12, "share of the answers")]
     for share in (0, 50, 100):
         parts.append(_rule(round(top + _PLOT - share / 100 * _PLOT, 1), f"{share} %"))
-    for report in reports:
-        x, y = _across(report.scenario.replicas), float(top + _PLOT)
+    for row in rows:
+        x, y = _across(row.replicas), float(top + _PLOT)
         for name, colour in _SHARES:
-            height = report.share(name) * _PLOT
+            height = row.shares[name] * _PLOT
             y -= height
             parts.append(
                 f'<rect x="{x - 18:.1f}" y="{y:.1f}" width="36" height="{height:.1f}" fill="{colour}"/>'
             )
-        parts.append(_text(x, top + _PLOT + 18, f"{report.scenario.replicas:,}", anchor="middle"))
+        parts.append(_text(x, top + _PLOT + 18, f"{row.replicas:,}", anchor="middle"))
     for number, (name, colour) in enumerate(_SHARES):
         parts.append(_text(_WIDTH - 112, top + 20 + 20 * number, name, fill=colour))
     parts.append(_text(_WIDTH - 112, top + _PLOT + 18, "replicas", fill=_FAINT))

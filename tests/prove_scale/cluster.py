@@ -66,6 +66,8 @@ def _processes() -> Iterator[tuple[int, int, str]]:
 def nodes(workers: int, cpus: int) -> Iterator[Nodes]:
     """A cluster of so many workers with so many cores each, of which Ray is told and the machine is not."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # Ray lets its workers give way to everything else on a machine; on a busy one they would hardly start
+    os.environ.setdefault("RAY_worker_niceness", "0")
     import ray
     from ray import serve
     from ray.cluster_utils import Cluster
