@@ -1,0 +1,1 @@
+"""Adapters for frameworks, each in a module and an extra of its own: `langchain`, `llamaindex`, `haystack`."""
