@@ -44,9 +44,9 @@ with fake_reranker() as reranker:
 
 heard = []
 key = Secret.from_env_var("RERANKD_API_KEY", strict=False)
-saved = RerankdRanker("http://127.0.0.1:9", api_key=key, top_k=2, budget_ms=100).to_dict()
+saved = RerankdRanker("http://127.0.0.1:9", api_key=key, top_k=2, budget_ms=5_000).to_dict()
 loaded = RerankdRanker.from_dict(json.loads(json.dumps(saved)))
-assert (loaded.url, loaded.api_key, loaded.top_k, loaded.budget_ms) == ("http://127.0.0.1:9", key, 2, 100)
+assert (loaded.url, loaded.api_key, loaded.top_k, loaded.budget_ms) == ("http://127.0.0.1:9", key, 2, 5_000)
 loaded.on_ranking = heard.append
 # nobody listens there
 assert places(loaded.run("red apple", documents)) == [0, 1]
