@@ -73,6 +73,9 @@ def main() -> int:
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
     with serving("rerankd") as url:
         pairs = asyncio.run(_capacity(url, min(10.0, arguments.seconds)))
+    if pairs < CANDIDATES:
+        print("this machine is too busy to measure anything on: less than one request a second")
+        return 1
     print(f"rerankd scores {pairs:.0f} pairs a second here: {pairs / CANDIDATES:.2f} requests", flush=True)
     print(_HEAD, flush=True)
     levels = []
