@@ -175,11 +175,13 @@ def evaluate(
     else:
         collection = read_collection(folder)
         first_stage = read_run(choose_run(folder, run), collection)
+    # also where each evaluation does so itself: a wrong group is refused before a model is loaded
+    own = first_stage if group is None else within(first_stage, collection, group)
     if at_budgets:
         _at_budgets(
             settings,
             collection,
-            first_stage if group is None else within(first_stage, collection, group),
+            own,
             models=model or [None],
             depth=_only(depth, "--depth"),
             budgets=budgets if budget_ms else [],
