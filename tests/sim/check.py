@@ -7,7 +7,7 @@ from typing import Any
 from rerankd.core.answer import Ranking
 from rerankd.core.conclusion import Conclusion
 from rerankd.core.types import Outcome, Reason
-from tests.sim.machine import logit_of
+from tests.sim.machine import LARGER, larger_logit_of, logit_of
 from tests.sim.traffic import Caller
 
 __all__ = ["Violations", "check_answer"]
@@ -101,6 +101,23 @@ def _check_order(broken: Violations, caller: Caller, answer: Ranking, logits: li
     assert caller.call is not None
     number, request = caller.call.number, caller.call.request
     expected = _expected(logits)
+    known = list(logits)
+    moved = [c.retrieval_rank - 1 for c in answer if c.scored_by == LARGER]
+    if request.min_score is None and request.top_k is None:
+        broken.expect("refined depth counts them", answer.refined_depth == len(moved), number)
+        for place, position in zip(
+            [place for place, position in enumerate(expected) if position in moved],
+            sorted(
+                (position for position in expected if position in moved),
+                key=lambda position: -larger_logit_of(caller.ask.texts[position]),
+            ),
+            strict=True,
+        ):
+            expected[place] = position
+    elif answer.refined_depth:
+        return  # what was cut away took part in the order
+    for position in moved:
+        known[position] = larger_logit_of(caller.ask.texts[position])
     if request.min_score is not None:
         expected = [i for i in expected if not _below(logits[i], request.min_score)]
     if request.top_k is not None:
@@ -118,7 +135,7 @@ def _check_order(broken: Violations, caller: Caller, answer: Ranking, logits: li
         else:
             same = same and candidate.id == position
         broken.expect("the payload is untouched", same, number, position)
-        broken.expect("its own score", candidate.logit == logits[position], number, position)
+        broken.expect("its own score", candidate.logit == known[position], number, position)
         broken.expect("scored or not", candidate.scored == (logits[position] is not None), number, position)
 
 

@@ -194,12 +194,15 @@ class SimEngine(Engine):
 
     def conclude(self, ticket: Ticket, on_deadline: OnDeadline) -> Conclusion:
         conclusion = super().conclude(ticket, on_deadline)
-        if ticket.job.number > 0:
+        if ticket.job.number > 0 and ticket.job.tier is None:
             before = self.conclusions.setdefault(ticket.job.number, conclusion)
             assert before.logits == conclusion.logits, "a job changed after its end"
         return conclusion
 
-    def probe(self, seconds: float, ended: Callable[[Verdict], None]) -> None:
+    def probe(self, seconds: float, ended: Callable[[Verdict], None], *, refiner: bool = False) -> None:
+        if refiner:  # each circuit has one of its own
+            super().probe(seconds, ended, refiner=True)
+            return
         self.probes += 1
         self.probes_under_way += 1
         self.most_probes = max(self.most_probes, self.probes_under_way)

@@ -3,7 +3,7 @@
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rerankd.core.estimate import pair_weight, run_weight
@@ -12,8 +12,9 @@ from rerankd.core.types import Pair, Text
 from rerankd.core.work import Encode, Run, Work
 from rerankd.errors import OutOfMemory
 
-__all__ = ["KINDS", "Fault", "Machine", "MachinePolicy", "Plan"]
+__all__ = ["KINDS", "LARGER", "Fault", "Machine", "MachinePolicy", "Plan", "larger_logit_of", "logit_of"]
 
+LARGER = "virtual-larger"
 KINDS = ("hang", "slow", "raise", "nan", "short", "long", "garbage", "kill", "stop", "oom", "encode")
 """`stop`: a worker stands still for a while and goes on; `encode`: the tokenizer raises."""
 
@@ -56,6 +57,8 @@ class MachinePolicy:
     local: bool = True
     encodes: bool = True
     max_tokens: int = 512
+    refiner: float = 0.0
+    """How many times as long the larger model of a cascade takes; 0: there is none."""
 
 
 @dataclass(slots=True)
@@ -131,6 +134,14 @@ class Machine:
             scorer=self,
             tokenizer=self if self.policy.encodes else None,
             max_tokens=self.policy.max_tokens,
+            refiner=self._refiner() if self.policy.refiner else None,
+        )
+
+    def _refiner(self) -> Model:
+        return Model(
+            scorer=_Larger(self),
+            tokenizer=self if self.policy.encodes else None,
+            max_tokens=self.policy.max_tokens,
         )
 
     def score(self, pairs: Sequence[Pair], stop: Stop) -> Sequence[float]:
@@ -169,9 +180,10 @@ class Machine:
 
     def _run_plan(self, run: Run, now: float) -> Plan:
         policy = self.policy
-        seconds = self._run_seconds(run.weight) * self._noise()
+        seconds = self._run_seconds(run.weight) * self._noise() * (policy.refiner if run.lane else 1.0)
         plan = Plan(now + seconds, interruptible=policy.interruptible, stop_seconds=policy.stop_seconds)
-        plan.answer = [logit_of(item.pair.text) for item in run.items]
+        opinion = larger_logit_of if run.lane else logit_of
+        plan.answer = [opinion(item.pair.text) for item in run.items]
         if policy.memory_tokens and run.padded_tokens > policy.memory_tokens:
             plan.error = OutOfMemory("too large")
         for fault in self._active(now):
@@ -253,9 +265,35 @@ class Machine:
         return self.policy.concurrency / self._run_seconds(pair_weight(int(tokens)))
 
 
+class _Larger:
+    """The larger model of a cascade, on the same hardware."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    @property
+    def traits(self) -> ScorerTraits:
+        return replace(self._machine.traits, model=LARGER)
+
+    def score(self, pairs: Sequence[Pair], stop: Stop) -> Sequence[float]:
+        machine = self._machine
+        if machine.plan is None:
+            weight = run_weight([pair.tokens for pair in pairs])
+            machine.stopwatch.advance(machine._run_seconds(weight) * (machine.policy.refiner - 1))
+        return machine.score(pairs, stop)
+
+    def close(self) -> None:
+        pass
+
+
 def tokens_of(text: Text) -> int:
     """How many tokens the virtual tokenizer finds: from a third to a sixth of the characters."""
     return max(1, int(len(text) / (3.0 + len(text) % 7 / 2)))
+
+
+def larger_logit_of(text: str) -> float:
+    """The larger one's, which has little to do with it."""
+    return logit_of(text[::-1] + "x")
 
 
 def logit_of(text: str) -> float:

@@ -6,7 +6,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from rerankd.core.batch import BatchPolicy
@@ -69,6 +69,8 @@ class Report:
     callers: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     cancelled: int = 0
+    refined: int = 0
+    """Answers for which the larger model of a cascade had time."""
     changes: list[tuple[float, str]] = field(default_factory=list)
     """When the circuit went to which state."""
     answers: list[tuple[float, float, str, str | None, int, int]] = field(default_factory=list)
@@ -244,6 +246,7 @@ class Simulation:
             report.broken.expect("a cancelled caller gets no answer", settled == 0, caller.call.number)
         else:
             assert caller.answer is not None
+            report.refined += caller.answer.refined_depth > 0
             report.outcomes[f"{caller.answer.outcome}/{caller.answer.reason or ''}"] += 1
             report.broken.expect("exactly one Settled", settled == 1, caller.call.number, settled)
             check_answer(report.broken, caller, conclusion)
@@ -329,10 +332,12 @@ class _Complaints(logging.Handler):
             self._broken.add("no error of our own", record.getMessage())
 
 
-def random_scenario(seed: int, requests: int = 500, *, trace: bool = False) -> Scenario:
-    """Anything at all; about a third without faults."""
+def random_scenario(seed: int, requests: int = 500, *, trace: bool = False, refiner: float = 0.0) -> Scenario:
+    """Anything at all; about a third without faults. `refiner`: of a cascade, what its larger model costs."""
     draw = random.Random(seed)
-    machine = _random_machine(draw)
+    machine = _random_machine(draw, refiner)
+    if refiner:
+        machine = replace(machine, unit_of_work="pair", local=True)
     faults = [] if draw.random() < 0.33 else [_random_fault(draw) for _ in range(draw.randint(1, 6))]
     flags = [
         (
@@ -358,7 +363,7 @@ def random_scenario(seed: int, requests: int = 500, *, trace: bool = False) -> S
     )
 
 
-def _random_machine(draw: random.Random) -> MachinePolicy:
+def _random_machine(draw: random.Random, refiner: float) -> MachinePolicy:
     grouped = draw.random() < 0.25
     return MachinePolicy(
         fixed=draw.choice((0.0015, 0.0, 0.01)),
@@ -373,6 +378,7 @@ def _random_machine(draw: random.Random) -> MachinePolicy:
         max_batch_tokens=4_096 if grouped else 0,
         local=draw.random() < 0.85,
         encodes=draw.random() < 0.8,
+        refiner=refiner,
     )
 
 

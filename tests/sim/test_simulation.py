@@ -18,6 +18,25 @@ def test_any_scenario_keeps_every_promise(seed: int):
     assert not report.broken
 
 
+@pytest.mark.parametrize("seed", range(100, 124))
+def test_a_cascade_keeps_every_promise_too(seed: int):
+    """On time, nothing lost or doubled, and only what the larger model has scored changes places among itself."""
+    report = run(random_scenario(seed, 120, refiner=2.5))
+    assert not report.broken
+
+
+def test_the_more_there_is_to_do_the_less_a_cascades_larger_model_does():
+    """What is simulated of it is not nothing, and it is what falls away under load."""
+    machine = MachinePolicy(refiner=2.5, unit=0.00005)
+    refined = []
+    for load in (0.3, 1.0, 4.0):
+        report = run(Scenario(seed=4, requests=200, load=load, machine=machine))
+        assert not report.broken
+        refined.append(report.refined)
+    assert refined[0] > refined[1] > refined[2]
+    assert refined[0] > 50
+
+
 def test_the_same_seed_gives_the_same_trace():
     """A failure that the simulation finds can be looked at again."""
     traces = {run(random_scenario(7, 200, trace=True)).trace for _ in range(3)}

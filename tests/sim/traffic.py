@@ -2,12 +2,13 @@
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from rerankd.core.answer import Ranking
 from rerankd.core.types import Text
+from rerankd.engine.ticket import Ticket
 from rerankd.reranker import Reranker, _Call
 from tests.sim.world import World
 
@@ -151,6 +152,7 @@ class Caller:
         self._reranker = reranker
         self._answered = answered
         self._woken = False
+        self._tiers: Iterator[Ticket] = iter(())
         self.ask = ask
         self.call: _Call | None = None
         self.answer: Ranking | None = None
@@ -165,7 +167,7 @@ class Caller:
             self._end(answer)
             return
         assert call.ticket is not None
-        call.ticket.done.add_done_callback(lambda _: self._world.soon(self._wake))
+        call.ticket.done.add_done_callback(lambda _: self._world.soon(self._go_on))
         if call.wakes < math.inf:
             self._world.at(call.wakes, self._wake)
         if self.ask.cancel_after is not None:
@@ -174,6 +176,24 @@ class Caller:
     @property
     def ended(self) -> bool:
         return self.answer is not None or self.cancelled
+
+    def _go_on(self) -> None:
+        """The first pass is complete: wait for a cascade's larger model, if that has been asked."""
+        if self._woken or self.ended:
+            return
+        assert self.call is not None
+        self._reranker._fail_open(self.call, self._reranker._refine)
+        self._tiers = self._reranker._tiers(self.call)
+        self._next_tier()
+
+    def _next_tier(self) -> None:
+        if self._woken or self.ended:
+            return
+        ticket = next(self._tiers, None)
+        if ticket is None:
+            self._wake()
+        else:
+            ticket.done.add_done_callback(lambda _: self._world.soon(self._next_tier))
 
     def _wake(self) -> None:
         if self._woken or self.ended:
