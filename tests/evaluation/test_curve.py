@@ -206,6 +206,12 @@ def test_the_picture_is_well_formed_and_within_its_frame() -> None:
     _, _, width, height = map(float, image.attrib["viewBox"].split())
     points = [each for each in image if each.tag.endswith("circle")]
     assert len(points) == 2 * 3
+    shares = [each for each in image if each.tag.endswith("}g")]
+    assert len(shares) == 2 * 3, "which share of the answers is of which kind"
+    assert all("reranked" in (each[0].text or "") for each in shares)
+    for bar in (bar for each in shares for bar in each if bar.tag.endswith("rect")):
+        assert float(bar.attrib["x"]) + float(bar.attrib["width"]) < width
+        assert float(bar.attrib["y"]) + float(bar.attrib["height"]) < height
     for each in points:
         assert 0 < float(each.attrib["cx"]) < width
         assert 0 < float(each.attrib["cy"]) < height

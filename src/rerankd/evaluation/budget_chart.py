@@ -10,6 +10,10 @@ __all__ = ["budget_chart", "budget_table"]
 
 _WIDTH, _HEIGHT = 760, 460
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 190, 84, 60
+_SHARES, _ROW, _WIDE = 34, 16, 60
+"""The bars of the outcomes: the room above them, the height of a model's row, and how wide one is."""
+_OUTCOMES = (("reranked", 1.0), ("partial", 0.4), ("skipped", 0.0))
+"""Each outcome and how strongly its share is painted."""
 _INK, _FAINT, _GRID = "#1f2933", "#66788a", "#e4e9ee"
 _COLOURS = ("#0f766e", "#b45309", "#4338ca", "#be185d", "#4d7c0f", "#0369a1")
 
@@ -47,8 +51,12 @@ def budget_table(curves: Sequence[Curve], held: Sequence[Contest] = ()) -> str:
 
 
 def budget_chart(title: str, curves: Sequence[Curve]) -> str:
-    """An SVG with one line a model over the budgets, evenly spaced, and the retrieval order to beat."""
+    """An SVG with one line a model over the budgets, evenly spaced, and the retrieval order to beat.
+
+    Below it, for each model and budget, which share of the answers is reranked, partial and skipped.
+    """
     first = curves[0]
+    tall = _HEIGHT + _SHARES + _ROW * len(curves)
     count = len(first.points)
     values = [first.retrieval, *(each.value for found in curves for each in found.points)]
     margin = max(0.01, (max(values) - min(values)) * 0.1)
@@ -61,10 +69,10 @@ def budget_chart(title: str, curves: Sequence[Curve]) -> str:
         return round(_HEIGHT - _BOTTOM - (value - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM), 1)
 
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img"'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {tall}" role="img"'
         ' font-family="system-ui, sans-serif">',
         f"<title>{escape(title)}: {escape(first.measure)} at each budget</title>",
-        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#ffffff"/>',
+        f'<rect width="{_WIDTH}" height="{tall}" fill="#ffffff"/>',
         _text(24, 34, title, size=17, weight=600),
         _text(24, 56, f"{first.measure} at {first.rate:.2f} requests a second, by budget", fill=_FAINT),
     ]
@@ -90,6 +98,20 @@ def budget_chart(title: str, curves: Sequence[Curve]) -> str:
         parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2.5"/>')
         parts += [f'<circle cx="{x}" cy="{y}" r="4" fill="{colour}"/>' for x, y in points]
         names.append((points[-1][1], _short(found.model), colour))
+    parts.append(
+        _text(
+            _LEFT - 30,
+            _HEIGHT + 12,
+            "Answers: reranked (full), partial (light), skipped (white)",
+            fill=_FAINT,
+            size=12,
+        )
+    )
+    for number, found in enumerate(curves):
+        colour, below = _COLOURS[number % len(_COLOURS)], _HEIGHT + _SHARES + number * _ROW - 12
+        for place, each in enumerate(found.points):
+            parts += _shares(round(across(place) - _WIDE / 2, 1), below, each, colour)
+        parts.append(_text(_WIDTH - _RIGHT + 36, below + 10, _short(found.model), fill=colour, size=11))
     for y, name, colour in _apart(names):
         parts.append(_text(_WIDTH - _RIGHT + 14, y + 4, name, fill=colour, weight=600, size=12))
     return "\n".join([*parts, "</svg>"]) + "\n"
@@ -105,6 +127,21 @@ def _head(found: Curve, gains: Mapping[tuple[str, float | None], Contest]) -> li
         "reranked",
         *(["gain (95 % interval)"] if gain else []),
     ]
+
+
+def _shares(x: float, y: float, point: Point, colour: str) -> list[str]:
+    """One stacked bar."""
+    told = ", ".join(f"{name} {point.outcomes[name]:.0%}" for name, _ in _OUTCOMES)
+    tall = _ROW - 5
+    bars, at = [], x
+    for name, strength in _OUTCOMES:
+        wide = round(point.outcomes[name] * _WIDE, 1)
+        if strength:
+            size = f'x="{at:.1f}" y="{y}" width="{wide}" height="{tall}"'
+            bars.append(f'<rect {size} fill="{colour}" opacity="{strength}"/>')
+        at += wide
+    frame = f'<rect x="{x}" y="{y}" width="{_WIDE}" height="{tall}" fill="none" stroke="{_GRID}"/>'
+    return ["<g>", f"<title>{told}</title>", *bars, frame, "</g>"]
 
 
 def _ticks(low: float, high: float) -> list[float]:
