@@ -13,6 +13,7 @@
 #   make prove-service those of the service, over HTTP
 #   make bench         the quick performance report           make clean-all remove the environments as well
 #   make bench-peers   beside other rerankers                 make pin       renew requirements/*.txt
+#   make perf-gate     the ratios against the baseline
 #   make gpu-report    all of a GPU host, as Markdown and JSON
 #   make bench-service under load, beside Infinity
 
@@ -31,7 +32,7 @@ OFFLINE := env -u DATABASE_URL HF_HUB_OFFLINE=1
 CHECKED := src tests benchmarks tools docs recipes
 ARGS ?=
 
-.PHONY: help demo serve test lint format unit chromium docs test-extras test-deploy test-clients prove prove-memory prove-scale bench bench-peers gpu-report pin clean clean-all fuzz prove-service bench-service
+.PHONY: help demo serve test lint format unit chromium docs test-extras test-deploy test-clients prove prove-memory prove-scale bench bench-peers gpu-report pin clean clean-all fuzz prove-service bench-service perf-gate
 help:
 	@awk '!/^#/ { exit } { sub(/^# ?/, ""); print }' Makefile
 
@@ -130,6 +131,9 @@ prove-service: $(VENV)/.tests
 
 bench: $(VENV)/.tests
 	@$(OFFLINE) $(BIN)/python -m benchmarks.quick $(ARGS)
+
+perf-gate: $(VENV)/.tests
+	@$(OFFLINE) $(BIN)/python -m benchmarks.gate $(ARGS)
 
 bench-peers: $(PEERS)/.peers
 	@$(OFFLINE) $(PEERS)/bin/python -m benchmarks.peers $(ARGS)

@@ -1,0 +1,209 @@
+"""The performance gate: how many times as fast as a plain ONNX Runtime loop this is, against the last baseline.
+
+    make perf-gate
+    python -m benchmarks.gate [--rounds 12] [--quick] [--json] [--write]
+
+The loop is what one would write without a library: the same file, the pairs tokenised in one call, one pair a run
+on a session of as many threads as there are cores. Both get the same requests in turns within one process, so that
+a slow or busy machine slows both. A ratio outside the baseline's tolerance, or below its floor, fails; `--quick`
+only informs. Where `make bench-peers` has left its report, the ratios to the peers are held to the baseline, too.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort  # type: ignore[import-untyped]
+from tokenizers import Tokenizer
+
+import rerankd
+from benchmarks.peers.files import ARTEFACTS, carried
+from benchmarks.peers.workloads import WORKLOADS, Request, Workload, requests
+from rerankd.settings import Settings
+
+__all__ = ["BASELINE", "SCHEMA", "Figure", "judge", "read_baseline"]
+
+SCHEMA = 1
+BASELINE = Path(__file__).with_name("baseline.json")
+LOOP = "a plain loop"
+WARM_UP = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One ratio: how many times as fast as the other this is."""
+
+    workload: str
+    against: str
+    ratio: float
+    baseline: float | None
+    """None: nothing to compare with."""
+    at_least: float
+
+    @property
+    def approved(self) -> bool:
+        return self.ratio >= self.at_least
+
+
+class PlainLoop:
+    """The same file without rerankd."""
+
+    def __init__(self, cores: int) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = cores
+        folder = carried()
+        self._session = ort.InferenceSession(
+            str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
+        )
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(512, strategy="only_second")
+
+    def run(self, request: Request) -> list[float]:
+        scores = []
+        for each in self._tokenizer.encode_batch([(request.query, text) for text in request.texts]):
+            feed = {
+                "input_ids": np.array([each.ids]),
+                "attention_mask": np.array([each.attention_mask]),
+                "token_type_ids": np.array([each.type_ids]),
+            }
+            scores.append(float(self._session.run(None, feed)[0][0, 0]))
+        return scores
+
+
+def read_baseline(path: Path = BASELINE) -> dict[str, Any]:
+    """The committed figures. Raises `ValueError` for a file of another schema."""
+    baseline: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if baseline.get("schema") != SCHEMA:
+        raise ValueError(f"{path}: has schema {baseline.get('schema')!r}, not {SCHEMA}")
+    return baseline
+
+
+def judge(measured: Mapping[tuple[str, str], float], baseline: Mapping[str, Any]) -> list[Figure]:
+    """Hold each ratio (by workload and what it is against) to the baseline's, less the tolerance, and its floor."""
+    known = {(each["workload"], each["against"]): each for each in baseline["ratios"]}
+    figures = []
+    for (workload, against), ratio in measured.items():
+        before = known.get((workload, against))
+        at_least = 0.0 if before is None else before["ratio"] * (1 - baseline["tolerance"])
+        figures.append(
+            Figure(
+                workload=workload,
+                against=against,
+                ratio=ratio,
+                baseline=None if before is None else before["ratio"],
+                at_least=max(at_least, 0.0 if before is None else before.get("floor", 0.0)),
+            )
+        )
+    return figures
+
+
+def measure(
+    reranker: rerankd.Reranker,
+    loop: PlainLoop,
+    workload: Workload,
+    rounds: int,
+    clock: Any = time.perf_counter,
+) -> float:
+    """The median over the rounds of the loop's time as a multiple of ours."""
+    ratios = []
+    for number, request in enumerate(islice(requests(workload), WARM_UP + rounds)):
+        taken = {}
+        for mine in (True, False) if number % 2 else (False, True):
+            begun = clock()
+            if mine:
+                answer = reranker.rerank(request.query, request.texts, budget_ms=None)
+                if answer.outcome != "reranked":
+                    raise SystemExit(f"not everything was scored: {answer.outcome}, {answer.reason}")
+            else:
+                loop.run(request)
+            taken[mine] = clock() - begun
+        if number >= WARM_UP:
+            ratios.append(taken[False] / taken[True])
+    return median(ratios)
+
+
+def peers() -> dict[tuple[str, str], float]:
+    """The ratios of the last `make bench-peers`, if there was one here."""
+    path = ARTEFACTS / "peers.json"
+    if not path.exists():
+        return {}
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    return {
+        (row["workload"], row["contender"]): row["ratio"] for row in rows if row["contender"] != "rerankd"
+    }
+
+
+def report(figures: list[Figure], baseline: Mapping[str, Any]) -> str:
+    lines = [
+        "| workload | against | times as fast | baseline | at least | |",
+        "|---|---|---:|---:|---:|---|",
+    ]
+    for each in figures:
+        before = "none" if each.baseline is None else f"{each.baseline:.2f}"
+        verdict = "ok" if each.approved else "SLOWER"
+        lines.append(
+            f"| {each.workload} | {each.against} | {each.ratio:.2f} | {before} | {each.at_least:.2f} | {verdict} |"
+        )
+    slower = [each for each in figures if not each.approved]
+    approved = "perf-approved" if not slower else f"not approved: {len(slower)} of {len(figures)} slower"
+    return "\n".join([*lines, "", f"Tolerance {baseline['tolerance']:.0%}. {approved}"])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="benchmarks.gate", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--quick", action="store_true", help="few rounds of one workload; never fails")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--write", action="store_true", help="make what is measured the baseline")
+    arguments = parser.parse_args()
+    workloads, rounds = (WORKLOADS[:1], 4) if arguments.quick else (WORKLOADS, arguments.rounds)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    measured: dict[tuple[str, str], float] = {}
+    with tempfile.TemporaryDirectory() as data_dir:
+        settings = Settings.load(data_dir=data_dir)
+        with rerankd.open(settings=settings, require_model=True) as reranker:
+            loop = PlainLoop(cores)
+            for workload in workloads:
+                measured[workload.name, LOOP] = measure(reranker, loop, workload, rounds)
+    if not arguments.quick:
+        measured |= peers()
+    if arguments.write:
+        write(measured, cores)
+    baseline = read_baseline()
+    figures = judge(measured, baseline)
+    approved = all(each.approved for each in figures)
+    if arguments.json:
+        told = {"schema": SCHEMA, "approved": approved, "figures": [asdict(each) for each in figures]}
+        print(json.dumps(told, indent=1))
+    else:
+        print(report(figures, baseline))
+    return 0 if approved or arguments.quick else 1
+
+
+def write(measured: Mapping[tuple[str, str], float], cores: int) -> None:
+    """Keeps the tolerance, the floors and what was not measured now."""
+    baseline = read_baseline()
+    known = {(each["workload"], each["against"]): each for each in baseline["ratios"]}
+    for key, ratio in measured.items():
+        entry = known.setdefault(key, {"workload": key[0], "against": key[1]})
+        entry["ratio"] = round(ratio, 2)
+    baseline["ratios"] = list(known.values())
+    versions = {name: importlib.metadata.version(name) for name in ("rerankd", "onnxruntime", "tokenizers")}
+    baseline["measured"] = {"date": time.strftime("%Y-%m-%d"), "cores": cores, **versions}
+    BASELINE.write_text(json.dumps(baseline, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
