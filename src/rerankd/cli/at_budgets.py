@@ -49,6 +49,7 @@ def at_budgets(
     from rerankd.evaluation.budget_chart import budget_chart, budget_table
     from rerankd.evaluation.contest import contests
     from rerankd.evaluation.curve import BUDGETS_MS, curve
+    from rerankd.evaluation.short import short
     from rerankd.models.names import AUTO, members_of
 
     entries = [members_of(settings.model.model if model is None else model) for model in models]
@@ -114,7 +115,7 @@ def at_budgets(
         )
     for found in held:
         console.print(
-            f"{_budget(found.budget_ms)}: {found.model.rsplit('/', 1)[-1]} over {found.best.rsplit('/', 1)[-1]}"
+            f"{_budget(found.budget_ms)}: {short(found.model)} over {short(found.best)}"
             f" {found.gain.mean:+.3f} ({found.gain.low:+.3f} to {found.gain.high:+.3f})",
             style="dim",
             soft_wrap=True,
@@ -201,6 +202,7 @@ def _table(title: str, curves: Sequence["Curve"]) -> "Table":
     from rich.text import Text
 
     from rerankd.cli.terminal import printable
+    from rerankd.evaluation.short import short
 
     shown = Table(
         title=Text(printable(f"{title}: {curves[0].measure} at each budget"), style="bold"),
@@ -210,7 +212,7 @@ def _table(title: str, curves: Sequence["Curve"]) -> "Table":
     )
     shown.add_column("budget")
     for each in curves:
-        shown.add_column(printable(each.model.rsplit("/", 1)[-1]), justify="right")
+        shown.add_column(printable(short(each.model)), justify="right")
         shown.add_column("depth", justify="right", style="dim")
         if each.cascade:
             shown.add_column("refined", justify="right", style="dim")

@@ -5,6 +5,7 @@ from html import escape
 
 from rerankd.evaluation.contest import Contest
 from rerankd.evaluation.curve import Curve, Point
+from rerankd.evaluation.short import short
 
 __all__ = ["budget_chart", "budget_table"]
 
@@ -97,7 +98,7 @@ def budget_chart(title: str, curves: Sequence[Curve]) -> str:
         line = " ".join(f"{x},{y}" for x, y in points)
         parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2.5"/>')
         parts += [f'<circle cx="{x}" cy="{y}" r="4" fill="{colour}"/>' for x, y in points]
-        names.append((points[-1][1], _short(found.model), colour))
+        names.append((points[-1][1], short(found.model), colour))
     parts.append(
         _text(
             _LEFT - 30,
@@ -111,7 +112,7 @@ def budget_chart(title: str, curves: Sequence[Curve]) -> str:
         colour, below = _COLOURS[number % len(_COLOURS)], _HEIGHT + _SHARES + number * _ROW - 12
         for place, each in enumerate(found.points):
             parts += _shares(round(across(place) - _WIDE / 2, 1), below, each, colour)
-        parts.append(_text(_WIDTH - _RIGHT + 36, below + 10, _short(found.model), fill=colour, size=11))
+        parts.append(_text(_WIDTH - _RIGHT + 36, below + 10, short(found.model), fill=colour, size=11))
     for y, name, colour in _apart(names):
         parts.append(_text(_WIDTH - _RIGHT + 14, y + 4, name, fill=colour, weight=600, size=12))
     return "\n".join([*parts, "</svg>"]) + "\n"
@@ -179,9 +180,4 @@ def _text(
 
 
 def _cell(text: str) -> str:
-    return _short(text).replace("|", "\\|")
-
-
-def _short(model: str) -> str:
-    """Without the owners."""
-    return "+".join(each.rsplit("/", 1)[-1] for each in model.split("+"))
+    return short(text).replace("|", "\\|")

@@ -3,6 +3,7 @@
 from html import escape
 
 from rerankd.evaluation.comparison import Comparison
+from rerankd.evaluation.short import short
 
 __all__ = ["chart"]
 
@@ -78,5 +79,5 @@ def _text(
 
 def _short(name: str) -> str:
     """What fits beside the picture; of a hub id the part after the owner tells most."""
-    name = name.rsplit("/", 1)[-1]
+    name = short(name)
     return name if len(name) <= 36 else f"{name[:35]}…"
