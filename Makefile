@@ -32,7 +32,9 @@ OFFLINE := env -u DATABASE_URL HF_HUB_OFFLINE=1
 CHECKED := src tests benchmarks tools docs recipes
 ARGS ?=
 
-.PHONY: help demo serve test lint format unit chromium docs test-extras test-deploy test-clients prove prove-memory prove-scale bench bench-peers gpu-report pin clean clean-all fuzz prove-service bench-service perf-gate
+BUILD ?= build
+
+.PHONY: distill-default help demo serve test lint format unit chromium docs test-extras test-deploy test-clients prove prove-memory prove-scale bench bench-peers gpu-report pin clean clean-all fuzz prove-service bench-service perf-gate
 help:
 	@awk '!/^#/ { exit } { sub(/^# ?/, ""); print }' Makefile
 
@@ -128,6 +130,11 @@ prove-scale: $(VENV)/.scale
 	@$(OFFLINE) $(BIN)/python -m tests.prove_scale $(ARGS)
 prove-service: $(VENV)/.tests
 	@$(OFFLINE) $(BIN)/python -m tests.prove_service $(ARGS)
+
+# The texts come from packages that `python recipes/rerankd-small/texts.py --help` names.
+distill-default: $(VENV)/.tests
+	@$(BIN)/python recipes/rerankd-small/texts.py --out $(BUILD)/texts
+	@$(OFFLINE) $(BIN)/rerankd distill --texts $(BUILD)/texts --out $(BUILD)/rerankd-small $(ARGS)
 
 bench: $(VENV)/.tests
 	@$(OFFLINE) $(BIN)/python -m benchmarks.quick $(ARGS)

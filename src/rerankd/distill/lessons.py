@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count, groupby
 from typing import TYPE_CHECKING, Any
 
 from rerankd.core.types import Text
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from rerankd.distill.teacher import Scored
     from rerankd.models.pairs import PairTokenizer
 
-__all__ = ["Lesson", "batches", "lessons_of", "tensors"]
+__all__ = ["Lesson", "batches", "lessons_of", "passed", "tensors"]
 
 _WINDOW = 40
 """Batches among which questions are sorted by length: little padding, and still random."""
@@ -42,18 +43,35 @@ def lessons_of(scored: "Sequence[Scored]", tokenizer: "PairTokenizer", max_token
     return lessons
 
 
-def batches(lessons: Sequence[Lesson], size: int, chance: random.Random) -> Iterator[list[Lesson]]:
-    """Batches without an end, each of lessons with as many texts as the others and about as long."""
-    while True:
-        order = list(lessons)
-        chance.shuffle(order)
-        for first in range(0, len(order), size * _WINDOW):
-            window = sorted(
-                order[first : first + size * _WINDOW], key=lambda lesson: (len(lesson.ids), lesson.longest)
-            )
-            cut = [window[at : at + size] for at in range(0, len(window), size)]
-            chance.shuffle(cut)
-            yield from (batch for batch in cut if len({len(lesson.ids) for lesson in batch}) == 1)
+def batches(lessons: Sequence[Lesson], size: int, seed: int, first: int = 0) -> Iterator[list[Lesson]]:
+    """Batches without an end from number `first`, each of lessons with as many texts and about as long.
+
+    Every pass over the lessons has an order of its own, which `seed` and the number of the pass decide: a run that
+    goes on at `first` sees what it would have seen without the stop.
+    """
+    for turn in count():
+        cut = _cut(lessons, size, random.Random(f"{seed} {turn}"))
+        yield from cut[first:]
+        first = max(0, first - len(cut))
+
+
+def passed(lessons: Sequence[Lesson], size: int) -> int:
+    """Batches in one pass."""
+    return len(_cut(lessons, size, random.Random(0)))
+
+
+def _cut(lessons: Sequence[Lesson], size: int, chance: random.Random) -> list[list[Lesson]]:
+    order = list(lessons)
+    chance.shuffle(order)
+    order.sort(key=lambda lesson: len(lesson.ids))  # stable: random among those with as many texts
+    cut = []
+    for _, alike in groupby(order, key=lambda lesson: len(lesson.ids)):
+        same = list(alike)
+        for start in range(0, len(same), size * _WINDOW):
+            window = sorted(same[start : start + size * _WINDOW], key=lambda lesson: lesson.longest)
+            cut += [window[at : at + size] for at in range(0, len(window), size)]
+    chance.shuffle(cut)
+    return cut
 
 
 def tensors(batch: Sequence[Lesson]) -> tuple[dict[str, Any], Any]:

@@ -17,6 +17,9 @@ SHARD = 250
 """Questions a file: what a stop can lose."""
 _AT_ONCE = 6
 """Questions in flight, so that no worker waits for the next one."""
+_TRIES = 5
+"""A machine that is busy with other work can make the engine give a run up; hours of scores are not lost for it."""
+_PAUSE_SECONDS = 5.0
 
 Scored = tuple[str, list[str], list[float]]
 """A question, its texts, and the teacher's logits."""
@@ -44,13 +47,17 @@ async def _scored(teacher: "Reranker", groups: Sequence[Group], texts: Sequence[
 
     async def one(group: Group) -> Scored:
         asked = [texts[place] for place in group.texts]
-        async with room:
-            ranking = await teacher.arerank(group.query, asked, budget_ms=None)
-        logits = {each.retrieval_rank - 1: each.logit for each in ranking}
-        missing = [place for place in range(len(asked)) if logits[place] is None]
-        if missing:
-            raise BackendError(f"the teacher left {len(missing)} of {len(asked)} unscored: {ranking.reason}")
-        return group.query, asked, [float(logits[place] or 0.0) for place in range(len(asked))]
+        for attempt in range(_TRIES):
+            async with room:
+                ranking = await teacher.arerank(group.query, asked, budget_ms=None)
+            logits = {each.retrieval_rank - 1: each.logit for each in ranking}
+            scores = [logit for place in range(len(asked)) if (logit := logits[place]) is not None]
+            if len(scores) == len(asked):
+                return group.query, asked, scores
+            if attempt + 1 < _TRIES:
+                await asyncio.sleep(_PAUSE_SECONDS)
+        unscored = len(asked) - len(scores)
+        raise BackendError(f"the teacher left {unscored} of {len(asked)} unscored: {ranking.reason}")
 
     return list(await asyncio.gather(*(one(group) for group in groups)))
 

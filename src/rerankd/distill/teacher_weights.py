@@ -17,6 +17,8 @@ def network_of_checkpoint(folder: Path) -> Any:
         raise BackendError(
             f"{folder}: a teacher has one score a pair, this one has {config.num_labels} labels"
         )
+    if config.model_type != "bert":
+        raise BackendError(f"{folder}: the teacher must be a BERT, this one is a {config.model_type}")
     return AutoModelForSequenceClassification.from_pretrained(
         folder, config=config, local_files_only=True, trust_remote_code=False, use_safetensors=True
     )

@@ -1,21 +1,20 @@
 """The training loop, with a checkpoint every few minutes, so that a stop loses little."""
 
 import math
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rerankd.core.ports import Clock
-from rerankd.distill.lessons import Lesson, batches, tensors
+from rerankd.distill.lessons import Lesson, batches, passed, tensors
 from rerankd.distill.losses import LIST_WEIGHT, order_loss, path_loss, score_loss
 from rerankd.distill.policy import DistillPolicy
 from rerankd.distill.student import imitated
 
 __all__ = ["Progress", "steps_of", "train"]
 
-_WARM_UP = 100
+_WARM_UP = 50
 """Steps."""
 _SAVE_SECONDS = 180.0
 _TOLD_STEPS = 20
@@ -33,9 +32,9 @@ class Progress:
     """Running mean of the squared error of the logits."""
 
 
-def steps_of(lessons: int, policy: DistillPolicy) -> int:
+def steps_of(lessons: Sequence[Lesson], policy: DistillPolicy) -> int:
     """How many batches the training has."""
-    return max(1, math.ceil(lessons / policy.batch_queries * policy.passes))
+    return max(1, round(passed(lessons, policy.batch_queries) * policy.passes))
 
 
 def train(
@@ -62,27 +61,28 @@ def train(
         student.load_state_dict(kept["student"])
         optimiser.load_state_dict(kept["optimiser"])
         step, pairs, used, mean = kept["step"], kept["pairs"], kept["used"], kept["mean"]
-    places = imitated(student.config.num_hidden_layers, teacher.config.num_hidden_layers)
-    stream = batches(lessons, policy.batch_queries, random.Random(f"{policy.seed} {step}"))
+    places = imitated(len(student.layers), len(teacher.layers))
+    stream = batches(lessons, policy.batch_queries, policy.seed, step)
     torch.manual_seed(policy.seed + step)
     teacher.eval()
     student.train()
-    whole = steps_of(len(lessons), policy)
+    whole = steps_of(lessons, policy)
     last, saved = clock.now(), 0.0
     while step < whole:
         part = step / whole
         imitates = part < policy.hidden_share
         for group in optimiser.param_groups:
-            group["lr"] = policy.rate * min(1.0, (step + 1) / _WARM_UP) * (1 - part)
+            group["lr"] = policy.rate * min(1.0, (step + 1) / _WARM_UP, (1 - part) / policy.fall_share)
         inputs, wanted = tensors(next(stream))
-        outputs = student(**inputs, output_hidden_states=imitates, output_attentions=imitates)
-        got = outputs.logits.reshape(wanted.shape)
+        states: list[Any] = []
+        got = student(**inputs, states=states if imitates else None).reshape(wanted.shape)
         loss_of_scores = score_loss(got, wanted)
         loss = loss_of_scores + LIST_WEIGHT * order_loss(got, wanted)
         if imitates:
+            shown: list[Any] = []
             with torch.no_grad():
-                shown = teacher(**inputs, output_hidden_states=True, output_attentions=True)
-            loss = loss + path_loss(outputs, shown, places, inputs["attention_mask"])
+                teacher(**inputs, states=shown)
+            loss = loss + path_loss(states, shown, places, inputs["attention_mask"])
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)

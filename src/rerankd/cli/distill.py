@@ -1,0 +1,230 @@
+"""`rerankd distill`: a small model out of a large one, on your own texts."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rerankd.cli.options import Json
+from rerankd.distill.policy import DistillPolicy
+
+if TYPE_CHECKING:
+    from rerankd.distill.distilling import Distilled, Teacher
+    from rerankd.reranker import Reranker
+    from rerankd.settings import Settings
+
+__all__ = ["register"]
+
+_LACKING = "distilling needs more: pip install 'rerankd[distill]'"
+_DEFAULT = DistillPolicy()
+
+
+def register(app: typer.Typer) -> None:
+    app.command("distill")(distill)
+
+
+def distill(
+    texts: Annotated[
+        Path,
+        typer.Option(
+            help="A file or a folder of texts: .jsonl with text and perhaps title a line, .txt and .md with a text"
+            " a paragraph.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FOLDER", help="Where the student goes; a stopped run goes on there.", show_default=False
+        ),
+    ],
+    queries: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="One query a line. What is missing is made from the texts."),
+    ] = None,
+    teacher: Annotated[
+        str, typer.Option(metavar="ID", help="The model that is learnt from: a hub id, a folder or an alias.")
+    ] = "large",
+    layers: Annotated[
+        int | None,
+        typer.Option(
+            help="Of the student, taken from the teacher's, evenly spread. [default: all of them]",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
+    keep: Annotated[
+        float | None,
+        typer.Option(
+            help="The share of those layers' cost that the student keeps: fewer heads and feed-forward units, where"
+            f" they are missed least. [default: {_DEFAULT.keep} with all of the teacher's layers, else 1]",
+            show_default=False,
+        ),
+    ] = None,
+    questions: Annotated[int, typer.Option(help="Asked of the texts, --queries included.")] = int(
+        _DEFAULT.queries
+    ),
+    sentence_questions: Annotated[
+        int, typer.Option(help="Asked of single sentences of the texts, besides.")
+    ] = _DEFAULT.sentence_queries,
+    passes: Annotated[float, typer.Option(help="How often each pair is trained on.")] = float(
+        _DEFAULT.passes
+    ),
+    rate: Annotated[float, typer.Option(help="The highest learning rate.")] = _DEFAULT.rate,
+    hidden_share: Annotated[
+        float,
+        typer.Option(
+            help="The first so much of the training in which the teacher's layers are imitated as well."
+        ),
+    ] = _DEFAULT.hidden_share,
+    max_tokens: Annotated[int, typer.Option(help="The longest pair that is trained on.")] = int(
+        _DEFAULT.max_tokens
+    ),
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn at random.")] = _DEFAULT.seed,
+    json_output: Json = False,
+) -> None:
+    """Make a small cross-encoder out of a large one, on your own texts; no labels are needed.
+
+    Questions are made where there are few, the teacher scores them with texts that answer them and texts that
+    do not, and the student learns the scores. Every step can be stopped and goes on with the same command. The
+    student is an ONNX model with a tokenizer and a card: CROSS_ENCODER_MODEL=FOLDER.
+    """
+    import json as json_format
+    from dataclasses import asdict
+
+    from rerankd.cli.session import load_settings
+    from rerankd.cli.terminal import fail, output
+    from rerankd.distill.texts import read_queries, read_texts
+
+    policy = DistillPolicy(
+        layers=layers or 0,
+        keep=keep if keep is not None else (1.0 if layers else _DEFAULT.keep),
+        queries=questions,
+        sentence_queries=sentence_questions,
+        passes=passes,
+        rate=rate,
+        hidden_share=hidden_share,
+        max_tokens=max_tokens,
+        seed=seed,
+    )
+    asked = read_queries(queries) if queries else []
+    passages = read_texts(texts)
+    try:
+        import bm25s  # type: ignore[import-untyped]  # noqa: F401
+        import onnx  # noqa: F401
+        import pyarrow  # type: ignore[import-untyped]  # noqa: F401
+        import torch  # noqa: F401
+        import transformers  # noqa: F401
+    except ImportError as error:
+        fail(f"{_LACKING} ({error})", 1)
+    from rerankd.cli.session import opened
+    from rerankd.distill.distilling import distil
+    from rerankd.engine.clock import SystemClock
+
+    settings = load_settings()
+    with opened(settings, teacher, require_model=True) as reranker, _Progress() as told:
+        distilled = distil(
+            _teacher(teacher, reranker, settings),
+            asked,
+            passages,
+            policy,
+            out,
+            clock=SystemClock(),
+            told=told,
+        )
+    if json_output:
+        typer.echo(json_format.dumps(asdict(distilled) | {"folder": str(out)}))
+        return
+    output().print(_said(distilled))
+
+
+_STEPS = {
+    "pairs": "Choosing pairs",
+    "scores": "Asking the teacher",
+    "narrowing": "Narrowing the student",
+    "training": "Training",
+    "export": "Exporting and checking",
+}
+
+
+class _Progress:
+    """A line a step: how much of it is done and how long it will still take."""
+
+    def __init__(self) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        from rerankd.cli.terminal import progress_output
+
+        self._bars = Progress(
+            TextColumn("{task.description:<23}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=progress_output(),
+        )
+        self._task: Any = None
+
+    def __enter__(self) -> "_Progress":
+        self._bars.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if error[0] is None:
+            self._end()
+        self._bars.stop()
+
+    def step(self, name: str) -> None:
+        self._end()
+        self._task = self._bars.add_task(_STEPS[name], total=1.0, note="")
+
+    def share(self, done: float, note: str = "") -> None:
+        self._bars.update(self._task, completed=done, note=note)
+
+    def _end(self) -> None:
+        if self._task is not None:
+            self._bars.update(self._task, completed=1.0)
+
+
+def _teacher(model: str, reranker: "Reranker", settings: "Settings") -> "Teacher":
+    """The teacher's scores and weights from the same files."""
+    from dataclasses import replace
+
+    from rerankd.distill.distilling import Teacher
+    from rerankd.distill.student import student_of
+    from rerankd.distill.teacher_weights import network_of_checkpoint, network_of_onnx
+    from rerankd.models.checkpoint import is_checkpoint, resolve_checkpoint
+    from rerankd.models.resolve import resolve
+
+    policy = replace(settings.model, model=model)
+    if is_checkpoint(model):
+        files = resolve_checkpoint(policy, data_dir=settings.data_dir)
+        return Teacher(
+            id=files.model,
+            licence="",
+            reranker=reranker,
+            network=lambda: student_of(network_of_checkpoint(files.folder)),
+            tokenizer=files.tokenizer,
+        )
+    graph = resolve(policy, data_dir=settings.data_dir)
+    return Teacher(
+        id=graph.model,
+        licence=graph.licence,
+        reranker=reranker,
+        network=lambda: student_of(network_of_onnx(graph.onnx)),
+        tokenizer=graph.tokenizer,
+    )
+
+
+def _said(distilled: "Distilled") -> str:
+    graph = distilled.graph
+    return (
+        f"{distilled.folder}: {distilled.layers} layers, from {distilled.pairs:,} pairs,"
+        f" {distilled.seconds / 60:.0f} minutes of training\n"
+        f"On {graph.questions} questions kept back: correlation with the teacher {graph.correlation:.4f}, its first"
+        f" text {graph.same_first:.0%}, pairs in its order {graph.pairs_in_order:.1%}\n"
+        f"int8 differs from fp32 by {distilled.parity:.3f} in the mean\n"
+        f"Try it: rerankd evaluate COLLECTION --model {distilled.folder}"
+    )

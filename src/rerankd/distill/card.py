@@ -1,0 +1,77 @@
+"""The model card that stands beside a student: what it was made from and how, and how near it came."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rerankd.distill.held_out import Agreement
+    from rerankd.distill.policy import DistillPolicy
+    from rerankd.distill.student import Shape
+
+__all__ = ["Facts", "card"]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a card tells."""
+
+    name: str
+    teacher: str
+    licence: str
+    """The teacher's; empty: not known."""
+    policy: "DistillPolicy"
+    shape: "Shape"
+    questions: int
+    pairs: int
+    """Scored by the teacher, held-out ones included."""
+    seen: int
+    """Pairs that were trained on, repeated ones counted again."""
+    seconds: float
+    network: "Agreement"
+    graph: "Agreement"
+    parity: float
+    bytes: int
+
+
+def card(facts: Facts) -> str:
+    """In Markdown."""
+    policy, shape, own, small = facts.policy, facts.shape, facts.network, facts.graph
+    licence = facts.licence or "as the teacher's, which rerankd does not know"
+    heads, units = ", ".join(map(str, shape.heads)), ", ".join(map(str, shape.units))
+    return f"""# {facts.name}
+
+A cross-encoder for reranking: a query and a text in, a logit out; the sigmoid of it is the relevance. Made with
+`rerankd distill`.
+
+- **Teacher and origin of the weights:** `{facts.teacher}`. Licence: {licence}.
+- **Shape:** {len(shape.units)} layers of width {shape.width}; attention heads {heads}; feed-forward units {units}.
+  The last layer works on the first token alone.
+- **Files:** `model.onnx` is int8 (weights signed, activations quantised as it runs; {facts.bytes / 1e6:.1f} MB),
+  for CPUs, one pair a run; `onnx/model.onnx` is the same in fp32 and batch-invariant; `tokenizer.json` is the
+  teacher's.
+
+## Training
+
+No labels: the teacher scored {facts.pairs:,} pairs of {facts.questions:,} questions, and the student learnt its
+logits. Heads and units that are missed least were taken out in closed form, then {facts.seen:,} pairs were trained
+on in {facts.seconds / 60:.0f} minutes ({policy.passes:g} passes, AdamW, learning rate {policy.rate:g},
+{policy.batch_queries} questions a batch, pairs of up to {policy.max_tokens} tokens, seed {policy.seed}). Loss:
+squared error of the logits, and how far the order within each question is from the teacher's. Word embeddings were
+left as they are.
+
+## Held-out check
+
+On {own.questions} questions that it was not trained on, against the teacher:
+
+| | correlation | mean squared error | same first text | pairs of texts in order |
+|---|---|---|---|---|
+| fp32 | {own.correlation:.4f} | {own.squared_error:.3f} | {own.same_first:.1%} | {own.pairs_in_order:.1%} |
+| int8 | {small.correlation:.4f} | {small.squared_error:.3f} | {small.same_first:.1%} | {small.pairs_in_order:.1%} |
+
+The int8 file's logits differ from the fp32 network's by {facts.parity:.3f} in the mean.
+
+## Limits
+
+It can be no better than its teacher, and is worse where the texts that it is used on are unlike those that it was
+trained on. Check it on your own: `rerankd evaluate FOLDER --model {facts.name}`.
+"""

@@ -1,0 +1,227 @@
+"""The whole way from texts to a model: pairs, scores, narrowing, training, check, export, card.
+
+Every step keeps what it has done in the folder `work` of the student's folder, and a run that was stopped goes on
+there. Nothing is drawn at random but by the policy's seed.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from rerankd.core.ports import Clock
+from rerankd.distill.card import Facts, card
+from rerankd.distill.held_out import Agreement, agreement, scores_of_network
+from rerankd.distill.pairs import Group, groups_of
+from rerankd.distill.policy import DistillPolicy
+from rerankd.distill.questions import make_questions
+from rerankd.distill.sentences import ask, sentences_of
+from rerankd.distill.teacher import read_scores, score_groups
+from rerankd.distill.texts import Passage
+from rerankd.distill.work import Work
+from rerankd.errors import BackendError, ConfigError
+
+if TYPE_CHECKING:
+    from rerankd.distill.lessons import Lesson
+    from rerankd.distill.student import Student
+    from rerankd.distill.training import Progress
+    from rerankd.reranker import Reranker
+
+__all__ = ["Distilled", "Teacher", "Told", "distil"]
+
+_FEWEST_QUERIES = 20
+_PARITY = 0.5
+"""Logits: int8 may move a score so far in the mean, of a span of about 20."""
+_NARROWING = 40
+"""Questions whose pairs show which heads and units are missed least: some 15,000 tokens."""
+_CHECKED = 400
+"""Held-out questions that are looked at, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """What is learnt from."""
+
+    id: str
+    licence: str
+    reranker: "Reranker"
+    """It scores."""
+    network: "Callable[[], Student]"
+    """Makes the network whose weights the student begins with."""
+    tokenizer: Path
+
+
+class Told(Protocol):
+    """What a run says while it works; a step's share is from 0 to 1."""
+
+    def step(self, name: str) -> None: ...
+
+    def share(self, done: float, note: str = "") -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Distilled:
+    """What came of it."""
+
+    folder: Path
+    layers: int
+    pairs: int
+    seconds: float
+    """Of training."""
+    network: Agreement
+    """The fp32 network and the teacher, on held-out questions."""
+    graph: Agreement
+    """The int8 file and the teacher, on the same."""
+    parity: float
+    """Mean absolute difference of the logits between the int8 file and the fp32 network."""
+
+
+def distil(
+    teacher: Teacher,
+    queries: Sequence[str],
+    passages: Sequence[Passage],
+    policy: DistillPolicy,
+    out: Path,
+    *,
+    clock: Clock,
+    told: Told,
+) -> Distilled:
+    """Make a student in the folder `out`, or go on with one. Raises `ConfigError` for too few questions, for a
+    folder with other work and for an export that does not score as the network does.
+    """
+    from rerankd.distill.training import steps_of, train
+
+    work = Work(out / "work")
+    texts = [passage.text for passage in passages]
+    work.begin(teacher.id, queries, texts, policy)
+    told.step("pairs")
+    groups, pool = _groups(work, queries, passages, policy, told)
+    told.step("scores")
+    score_groups(
+        teacher.reranker,
+        groups,
+        pool,
+        work.scores,
+        lambda done: told.share(done / len(groups), f"{done} questions"),
+    )
+    lessons, held = _lessons(work, teacher.tokenizer, policy)
+    told.step("narrowing")
+    whole = teacher.network()
+    student = _student(work, whole, lessons, policy)
+    told.step("training")
+    steps = steps_of(lessons, policy)
+
+    def trained(progress: "Progress") -> None:
+        told.share(progress.step / steps, f"loss {progress.score_loss:.2f}")
+
+    progress = train(whole, student, lessons, policy, work.checkpoint, clock=clock, told=trained)
+    told.step("export")
+    return _finished(teacher, student, held, progress, policy, out, groups)
+
+
+def _groups(
+    work: Work, queries: Sequence[str], passages: Sequence[Passage], policy: DistillPolicy, told: Told
+) -> tuple[list[Group], list[str]]:
+    """The groups, and the texts that they point into: the passages, then single sentences of them."""
+    sentences = sentences_of(passages, policy.sentences, policy.seed) if policy.sentence_queries else []
+    texts = [passage.text for passage in passages]
+    pool = texts + [sentence.text for sentence in sentences]
+    if (kept := work.groups()) is not None:
+        return kept, pool
+    asked = list(queries[: policy.queries])
+    asked += make_questions(passages, policy.queries - len(asked), policy.seed)
+    short = ask(sentences, policy.sentence_queries, policy.seed)
+    asked = list(dict.fromkeys(asked))
+    if len(asked) + len(short) < _FEWEST_QUERIES:
+        raise ConfigError(
+            f"--queries: {len(asked) + len(short)} questions are too few to learn from, also with those made from"
+            f" the texts; at least {_FEWEST_QUERIES} are needed"
+        )
+    total = len(asked) + len(short)
+    groups = list(groups_of(asked, texts, policy, lambda done: told.share(done / total)))
+    if short:
+        found = groups_of(
+            short, pool[len(texts) :], policy, lambda done: told.share((len(asked) + done) / total)
+        )
+        groups += [Group(each.query, tuple(len(texts) + at for at in each.texts)) for each in found]
+    work.keep_groups(groups)
+    return groups, pool
+
+
+def _lessons(work: Work, tokenizer: Path, policy: DistillPolicy) -> "tuple[list[Lesson], list[Lesson]]":
+    """What is trained on, and what is kept back for the check."""
+    from rerankd.distill.lessons import lessons_of
+    from rerankd.models.pairs import PairTokenizer
+
+    lessons = lessons_of(read_scores(work.scores), PairTokenizer(tokenizer), policy.max_tokens)
+    random.Random(policy.seed).shuffle(lessons)
+    back = max(1, round(len(lessons) * policy.held_out))
+    return lessons[back:], lessons[:back][:_CHECKED]
+
+
+def _student(work: Work, whole: "Student", lessons: "Sequence[Lesson]", policy: DistillPolicy) -> "Student":
+    """The student before its first lesson."""
+    from rerankd.distill.narrow import narrowed
+    from rerankd.distill.student import load, save, some_layers
+
+    path = work.folder / "student.pt"
+    if path.is_file():
+        return load(path)
+    student = some_layers(whole, policy.layers or len(whole.layers))
+    if policy.keep < 1:
+        student = narrowed(student, lessons[:_NARROWING], policy.keep)
+    save(student, path)
+    return student
+
+
+def _finished(
+    teacher: Teacher,
+    student: "Student",
+    held: "Sequence[Lesson]",
+    progress: "Progress",
+    policy: DistillPolicy,
+    out: Path,
+    groups: Sequence[Group],
+) -> Distilled:
+    """Export, check the file against the network and both against the teacher, and write the card."""
+    from rerankd.distill.export import INT8, export, scores_of_graph
+
+    export(student, teacher.tokenizer, out)
+    wanted = [lesson.logits for lesson in held]
+    plain = scores_of_network(student, held)
+    small = [scores_of_graph(out / INT8, lesson.ids, lesson.types) for lesson in held]
+    apart = [
+        abs(a - b) for one, other in zip(plain, small, strict=True) for a, b in zip(one, other, strict=True)
+    ]
+    distilled = Distilled(
+        folder=out,
+        layers=len(student.layers),
+        pairs=sum(len(group.texts) for group in groups),
+        seconds=progress.seconds,
+        network=agreement(plain, wanted),
+        graph=agreement(small, wanted),
+        parity=sum(apart) / len(apart),
+    )
+    if not distilled.parity <= _PARITY:
+        raise BackendError(
+            f"{out / INT8}: its scores differ from the network's by {distilled.parity:.2f} in the mean, more than"
+            f" {_PARITY}; the network is in {out / 'work'}"
+        )
+    facts = Facts(
+        name=out.name,
+        teacher=teacher.id,
+        licence=teacher.licence,
+        policy=policy,
+        shape=student.shape,
+        questions=len(groups),
+        pairs=distilled.pairs,
+        seen=progress.pairs,
+        seconds=progress.seconds,
+        network=distilled.network,
+        graph=distilled.graph,
+        parity=distilled.parity,
+        bytes=(out / INT8).stat().st_size,
+    )
+    (out / "README.md").write_text(card(facts), encoding="utf-8")
+    return distilled
