@@ -8,6 +8,10 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rerankd.models.registry import KnownModel
 
 DOCS = Path(__file__).resolve().parent
 PLACE = re.compile(r"(<!-- generated: ([\w.-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -86,11 +90,19 @@ def models() -> str:
                 model.languages,
                 f"{model.parameters_millions:g} M parameters",
                 model.licence,
-                f"`rerankd[{model.carried.extra}]`, or the hub" if model.carried else "the hub",
+                _origin(model),
             )
             for model in known_models()
         ),
     )
+
+
+def _origin(model: "KnownModel") -> str:
+    if model.carried is None:
+        return "the hub"
+    if not model.carried.extra:
+        return "rerankd itself"
+    return f"`rerankd[{model.carried.extra}]`, or the hub"
 
 
 TABLES: dict[str, Callable[[], str]] = {

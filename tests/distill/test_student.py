@@ -61,21 +61,6 @@ def test_units_that_say_nothing_are_taken_out_without_a_loss(
     torch.testing.assert_close(smaller(**inputs), before, atol=1e-4, rtol=1e-3)
 
 
-def test_of_two_alike_units_one_does_the_work_of_both(
-    bert: BertForSequenceClassification, lessons: list[Lesson]
-) -> None:
-    student = student_of(bert)
-    with torch.no_grad():
-        for layer in student.blocks:
-            layer.up.weight[64:] = layer.up.weight[:64]
-            layer.up.bias[64:] = layer.up.bias[:64]
-    inputs, _ = tensors(lessons[5:6])
-    before = student(**inputs)
-    smaller = narrowed(student, lessons, 0.95)
-    assert sum(smaller.shape.units) < sum(student.shape.units)
-    torch.testing.assert_close(smaller(**inputs), before, atol=1e-3, rtol=1e-2)
-
-
 def test_less_is_kept_when_less_is_wanted(bert: BertForSequenceClassification, lessons: list[Lesson]) -> None:
     def cost(keep: float) -> int:
         shape = narrowed(student_of(bert), lessons[:4], keep).shape

@@ -35,7 +35,7 @@ class Facts:
 
 def card(facts: Facts) -> str:
     """In Markdown."""
-    policy, shape, own, small = facts.policy, facts.shape, facts.network, facts.graph
+    shape, own, small = facts.shape, facts.network, facts.graph
     licence = facts.licence or "as the teacher's, which rerankd does not know"
     heads, units = ", ".join(map(str, shape.heads)), ", ".join(map(str, shape.units))
     return f"""# {facts.name}
@@ -52,12 +52,9 @@ A cross-encoder for reranking: a query and a text in, a logit out; the sigmoid o
 
 ## Training
 
-No labels: the teacher scored {facts.pairs:,} pairs of {facts.questions:,} questions, and the student learnt its
-logits. Heads and units that are missed least were taken out in closed form, then {facts.seen:,} pairs were trained
-on in {facts.seconds / 60:.0f} minutes ({policy.passes:g} passes, AdamW, learning rate {policy.rate:g},
-{policy.batch_queries} questions a batch, pairs of up to {policy.max_tokens} tokens, seed {policy.seed}). Loss:
-squared error of the logits, and how far the order within each question is from the teacher's. Word embeddings were
-left as they are.
+No labels: the teacher scored {facts.pairs:,} pairs of {facts.questions:,} questions. Heads and feed-forward units
+that are missed least were taken out in closed form, and what stays was adapted by least squares. {_trained(facts)}
+Word embeddings are the teacher's.
 
 ## Held-out check
 
@@ -75,3 +72,15 @@ The int8 file's logits differ from the fp32 network's by {facts.parity:.3f} in t
 It can be no better than its teacher, and is worse where the texts that it is used on are unlike those that it was
 trained on. Check it on your own: `rerankd evaluate FOLDER --model {facts.name}`.
 """
+
+
+def _trained(facts: Facts) -> str:
+    policy = facts.policy
+    if not facts.seen:
+        return "No training followed."
+    return (
+        f"Then {facts.seen:,} pairs were trained on in\n{facts.seconds / 60:.0f} minutes ({policy.passes:g} passes,"
+        f" AdamW, learning rate {policy.rate:g}, {policy.batch_queries} questions a batch, pairs of up\nto"
+        f" {policy.max_tokens} tokens, seed {policy.seed}; loss: squared error of the logits, and how far the order"
+        " within\neach question is from the teacher's)."
+    )

@@ -113,7 +113,7 @@ def distil(
     steps = steps_of(lessons, policy)
 
     def trained(progress: "Progress") -> None:
-        told.share(progress.step / steps, f"loss {progress.score_loss:.2f}")
+        told.share(progress.step / max(1, steps), f"loss {progress.score_loss:.2f}")
 
     progress = train(whole, student, lessons, policy, work.checkpoint, clock=clock, told=trained)
     told.step("export")

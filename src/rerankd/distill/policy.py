@@ -31,7 +31,7 @@ class DistillPolicy:
     max_tokens: int = 192
     """The longest pair that is trained on."""
     passes: float = 2.0
-    """How often each pair is looked at."""
+    """How often each pair is looked at. 0: the student stays as it was narrowed."""
     hidden_share: float = 0.0
     """For the first so much of the training the student also imitates the teacher's layers, which costs a run
     of the teacher for each batch; after that its logits are enough."""
@@ -55,7 +55,7 @@ class DistillPolicy:
         check_range(self, "deep", 0, 90)
         check_range(self, "strangers", 0, 50)
         check_range(self, "max_tokens", 16, 512)
-        check_range(self, "passes", 0.001, 1_000)
+        check_range(self, "passes", 0, 1_000)
         check_range(self, "hidden_share", 0, 1)
         check_range(self, "batch_queries", 1, 256)
         check_range(self, "rate", 0, 1)

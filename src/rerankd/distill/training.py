@@ -34,7 +34,7 @@ class Progress:
 
 def steps_of(lessons: Sequence[Lesson], policy: DistillPolicy) -> int:
     """How many batches the training has."""
-    return max(1, round(passed(lessons, policy.batch_queries) * policy.passes))
+    return math.ceil(passed(lessons, policy.batch_queries) * policy.passes)
 
 
 def train(

@@ -110,7 +110,8 @@ def locate(
     found = where.cached()
     if found is None and (policy.download if download is None else download):
         found = where.fetched()
-        tried.append(f"the hub has none of {', '.join(each.path for each in suitable)} with a {TOKENIZER}")
+        names = ", ".join(each.path for each in suitable)
+        tried.append(f"the hub has none of {names} with a {TOKENIZER}" if known.hub else "no hub has it")
     elif found is None:
         tried.append("not in the hub's cache, and downloads are switched off")
     if found is None:
@@ -159,11 +160,11 @@ def _graph_in(folder: Path, wanted: str, suitable: list[OnnxFile]) -> Path:
 
 
 def _in_package(known: KnownModel, carried: Carried, tried: list[str]) -> Found | None:
-    from importlib.metadata import PackageNotFoundError, distribution  # slow to import
+    from importlib.metadata import PackageNotFoundError  # slow to import
 
-    how = f"pip install 'rerankd[{carried.extra}]'"
+    how = carried.how
     try:
-        folder = Path(str(distribution(carried.package).locate_file(carried.folder)))
+        folder = carried.place()
     except PackageNotFoundError:
         tried.append(f"package {carried.package} is not installed ({how})")
         return None
@@ -206,6 +207,8 @@ class _InHub:
         return None
 
     def fetched(self) -> Found | None:
+        if not self.known.hub:
+            return None
         repository = self.known.hub[0]
         for file in self.files:
             onnx = self.hub.fetch(repository, file.path, self.revision)

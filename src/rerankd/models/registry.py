@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 from rerankd.core.types import Activation
@@ -43,7 +44,7 @@ class Carried:
 
     package: str
     extra: str
-    """The extra of rerankd that installs the package."""
+    """The extra of rerankd that installs the package; empty: rerankd itself carries the model."""
     folder: str
     """Where in the package's files the model is."""
     device: DeviceKind
@@ -54,6 +55,21 @@ class Carried:
     tokenizer: KnownFile
     lean: str = ""
     """The SHA-256 of the lean form that the file is run in on the CPU: it stands for the scores of a release."""
+
+    @property
+    def how(self) -> str:
+        """How to install it."""
+        return (
+            f"pip install 'rerankd[{self.extra}]'" if self.extra else "pip install --force-reinstall rerankd"
+        )
+
+    def place(self) -> Path:
+        """The folder on this machine. Raises `importlib.metadata.PackageNotFoundError`."""
+        if self.package == "rerankd":  # also where a checkout is installed, which metadata does not know
+            return Path(__file__).parents[2] / self.folder
+        from importlib.metadata import distribution  # slow to import
+
+        return Path(str(distribution(self.package).locate_file(self.folder)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,8 +130,6 @@ def find(name: str) -> KnownModel:
     """
     if name in _by_name():
         return _by_name()[name]
-    if name == "small":
-        raise ConfigError("model: `small` is not part of this version; use `large` or a hub id")
     if not _HUB_ID.fullmatch(name):
         aliases = ", ".join(alias for model in known_models() for alias in model.aliases if "/" not in alias)
         raise ConfigError(f"model: must be a folder, a hub id (OWNER/NAME) or one of {aliases}, got {name!r}")
