@@ -79,9 +79,7 @@ async def _hang(http: httpx.AsyncClient) -> Seen:
 def _judged(name: str, seen: list[Seen], struck: float, loads: float) -> list[Line]:
     failed = [each for each in seen if each.status != 200 or not each.complete]
     slowest = max(each.ms for each in seen) - BUDGET_MS
-    back = min(
-        (each.ended for each in seen if each.sent > struck and each.outcome == "reranked"), default=None
-    )
+    back = min((each.ended for each in seen if each.sent > struck and each.scored > 0), default=None)
     took = None if back is None else back - struck
     return [
         Line(
