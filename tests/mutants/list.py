@@ -107,7 +107,7 @@ _SCHEDULING = (
     _of(
         "core/scheduler.py",
         "a pair is begun that cannot end in time",
-        "elif now + self.costs.run([item.pair.tokens], now) > job.deadline:",
+        "elif now + lane.costs.run([item.pair.tokens], now) > job.deadline:",
         "elif now > job.deadline:",
         _CORE
         + "test_scheduler.py::test_a_pair_that_cannot_end_in_time_never_starts_and_shorter_ones_after_it_do",
