@@ -32,6 +32,12 @@ _REFUSALS: tuple[Kind, ...] = (
 _HEADERS = {
     name: {"description": text, "schema": {"type": "string"}} for name, text in DEGRADATION_HEADERS.items()
 }
+_EVENT = {
+    "type": "object",
+    "description": "One server-sent event; `data` is JSON.",
+    "properties": {"event": {"enum": ["order", "answer"]}, "data": {"type": "string"}},
+    "required": ["event", "data"],
+}
 _BUDGET = {
     "name": "x-request-timeout-ms",
     "in": "header",
@@ -61,7 +67,7 @@ def responses_of(dialects: Iterable[Dialect]) -> dict[int | str, dict[str, Any]]
         if len(known) > 1 or known[0].refuse(Refusal(kind, ""), "") is not None:
             described[STATUS[kind]]["model"] = errors
     if any(each.name == "own" for each in known):
-        described[200]["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
+        described[200]["content"] = {"text/event-stream": {"schema": _EVENT}}
         described[STATUS["rate_limited"]] = {
             "model": errors,
             "description": "The key is over its rate; the other dialects are answered in retrieval order.",
