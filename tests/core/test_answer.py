@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerankd.core.answer import Ranking, compare, ranked
+from rerankd.core.answer import Ranking, Rescored, compare, ranked
 from rerankd.core.breaker import Verdict
 from rerankd.core.conclusion import Conclusion
 from rerankd.core.events import Timings
@@ -94,6 +94,16 @@ def test_a_ranking_is_a_sequence_of_its_candidates() -> None:
     assert len(answer) == 2
     assert answer[0] is candidates[0]
     assert answer[1:] == candidates[1:]
+    assert answer.as_dict() == {
+        "outcome": "reranked",
+        "reason": None,
+        "depth": 2,
+        "refined_depth": 0,
+        "candidates_total": 2,
+        "elapsed_ms": 1.0,
+        "model": "m",
+        "results": [candidate.as_dict() for candidate in candidates],
+    }
     assert list(answer) == list(candidates)
     assert candidates[1] in answer
 
@@ -128,3 +138,32 @@ def test_overlap_is_a_share_and_nothing_scored_changes_nothing(
 
 def test_texts_stay_hidden_inside_the_engine() -> None:
     assert type(request("a").candidates[0].text) is Text
+
+
+# -- a cascade ------------------------------------------------------------------------------------------------
+
+
+def test_what_the_larger_model_scored_shows_its_score_and_keeps_the_first_one() -> None:
+    rescored = Rescored(logits=[None, -1.0, 1.0], model="large", activation="sigmoid")
+    assert rescored.depth == 2
+    answer = ranked(request("a", "b", "c"), [0.0, 2.0, 1.0], "sigmoid", model="small", rescored=rescored)
+    assert [(c.id, c.logit, c.first_logit, c.scored_by) for c in answer] == [
+        (2, 1.0, 1.0, "large"),
+        (1, -1.0, 2.0, "large"),
+        (0, 0.0, 0.0, "small"),
+    ]
+    assert answer[0].score == pytest.approx(1 / (1 + math.exp(-1.0)))
+
+
+def test_as_plain_data_a_candidate_says_who_scored_it() -> None:
+    (candidate,) = ranked(request("a"), [0.0], "sigmoid", model="small")
+    assert candidate.as_dict() == {
+        "id": 0,
+        "rank": 1,
+        "retrieval_rank": 1,
+        "score": 0.5,
+        "scored": True,
+        "scored_by": "small",
+        "text": "a",
+        "metadata": candidate.metadata,
+    }

@@ -134,3 +134,8 @@ def test_concluding_twice_gives_the_same_whatever_comes_late() -> None:
     first = conclude(job, "partial")
     job.end("inference", 9.0)
     assert conclude(job, "partial") == first
+
+
+def test_what_a_scorer_left_without_a_failure_is_told_with_its_reason() -> None:
+    found = ended(lambda job: job.leave(3, Reason.OVERLOADED), scored=2)
+    assert (found.outcome, found.reason, found.depth) == (Outcome.PARTIAL, Reason.OVERLOADED, 2)

@@ -6,7 +6,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerankd.core.falling import falling, retrieval_scores
+from rerankd.core.falling import falling, on_one_scale, retrieval_scores
 
 
 def test_retrieval_scores_fall_from_one_towards_zero() -> None:
@@ -59,3 +59,8 @@ def test_scores_never_rise_and_none_is_changed(scores: list[float | None], raw: 
     assert all(high >= low for high, low in itertools.pairwise(filled))
     assert all(given is None or given == value for given, value in zip(ordered, filled, strict=True))
     assert not any(math.isnan(value) for value in filled)
+
+
+def test_scores_of_two_models_are_dealt_out_anew_and_a_gap_stays_one() -> None:
+    assert on_one_scale([0.2, None, 0.9, 0.5]) == [0.9, None, 0.5, 0.2]
+    assert on_one_scale([0.9, 0.5, None]) == [0.9, 0.5, None]

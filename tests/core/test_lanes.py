@@ -157,3 +157,14 @@ def test_without_a_larger_model_there_is_nothing_to_yield() -> None:
     scheduler.add(a_job((10, 10)), 0.0)
     assert scheduler.yielding(0.0) == []
     assert scheduler.refuse(a_job((10,), deadline=1e-9), 0.0) is Reason.BUDGET_TOO_SMALL
+
+
+def test_a_tier_whose_texts_must_be_encoded_needs_the_time_for_that_too() -> None:
+    refiner = ScorerTraits(model="large", device="cpu", interruptible=True)
+    scheduler = a_scheduler(encodes=True, refiner=refiner, refiner_encodes=True)
+    costs = scheduler.lanes[REFINING].costs
+    costs.running.calibrate([(100.0, 100.0 * UNIT), (200.0, 200.0 * UNIT)], 0.0)
+    costs.encoding.calibrate([(100.0, 1.0), (200.0, 2.0)], 0.0)
+    tier = a_tier(deadline=2 * run_seconds(10) * 1.01)
+    assert not scheduler.refine(tier, 0.0)
+    assert scheduler.refine(a_tier(deadline=2 * run_seconds(10) + 100.0), 0.0)

@@ -1,7 +1,7 @@
 """The public fakes are what the ports ask for, and only a store is taken for one."""
 
 from rerankd.core.flag import Flag
-from rerankd.core.ports import Clock, FlagStore, Observer, Scorer, ScorerTraits, Tokenizer
+from rerankd.core.ports import Clock, FlagStore, Model, Observer, Scorer, ScorerTraits, Tokenizer
 from rerankd.engine.clock import SystemClock
 from rerankd.flags.memory import MemoryFlag
 from rerankd.testing import FakeClock, FakeScorer, FakeTokenizer, RecordingObserver
@@ -38,3 +38,15 @@ def test_the_fakes_fit_their_ports() -> None:
     assert all(clock.now() >= 0 for clock in clocks)
     assert scorer.traits.model == "fake"
     assert (tokenizer, observer) != (None, None)
+
+
+def test_a_cascade_is_named_after_both_its_models_and_closes_both() -> None:
+    small, large = FakeScorer(), FakeScorer()
+    closed: list[FakeScorer] = []
+    for each in (small, large):
+        each.close = lambda each=each: closed.append(each)  # type: ignore[method-assign, misc]
+    refiner = Model(scorer=large, tokenizer=None, max_tokens=512)
+    cascade = Model(scorer=small, tokenizer=None, max_tokens=512, refiner=refiner)
+    assert cascade.name == "fake+fake"
+    cascade.close()
+    assert closed == [small, large]

@@ -1,6 +1,8 @@
 """The vocabulary: no repr shows a text, and the reasons stand in their order of precedence."""
 
-from rerankd.core.types import Candidate, Outcome, Pair, Reason, Text
+import math
+
+from rerankd.core.types import Candidate, Outcome, Pair, Reason, Scores, Text
 
 
 def test_the_repr_of_a_text_shows_its_length_and_nothing_else() -> None:
@@ -37,3 +39,10 @@ def test_reasons_stand_in_the_order_in_which_the_first_that_applies_is_given() -
 
 def test_there_are_three_outcomes() -> None:
     assert [str(outcome) for outcome in Outcome] == ["reranked", "partial", "skipped"]
+
+
+def test_scores_of_a_scorer_that_ran_out_of_time_say_so_and_have_no_number_there() -> None:
+    scores = Scores([0.5, None], Reason.OVERLOADED)
+    assert scores[0] == 0.5
+    assert math.isnan(scores[1])
+    assert scores.reason is Reason.OVERLOADED

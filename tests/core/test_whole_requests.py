@@ -6,7 +6,7 @@ from rerankd.core.estimate import EstimatePolicy
 from rerankd.core.job import Job
 from rerankd.core.ports import ScorerTraits
 from rerankd.core.scheduler import BatchPolicy, Scheduler
-from rerankd.core.types import Text
+from rerankd.core.types import Reason, Text
 from rerankd.core.watch import WatchPolicy
 from rerankd.core.work import Run
 
@@ -95,3 +95,27 @@ def test_a_stopped_call_says_something_of_its_size_too(scheduler: Scheduler) -> 
     scheduler.close(asked, 0.1)
     scheduler.interrupted(run, 0.1)
     assert scheduler.costs.run([5], 0.1) > before
+
+
+def test_a_scorer_with_deadlines_of_its_own_is_asked_however_little_time_is_left() -> None:
+    punctual = Scheduler(
+        ScorerTraits(model="m", device="host", unit="query", local=False, punctual=True),
+        batch=BatchPolicy(),
+        estimate=EstimatePolicy(),
+        watch=WatchPolicy(),
+        encodes=False,
+    )
+    assert ask(punctual, job(1, 24, 0.0), 0.0, 0.2) == 24
+    hurried = job(2, 24, 1.0)
+    hurried.deadline = 1.001
+    assert punctual.refuse(hurried, 1.0) is None
+
+
+def test_what_the_scorer_left_stays_without_a_score_for_its_reason(scheduler: Scheduler) -> None:
+    asked = job(1, 3, 0.0)
+    scheduler.add(asked, 0.0)
+    run = scheduler.next(0.0)
+    assert isinstance(run, Run)
+    scheduler.scored(run, [1.0, None, 0.5], 0.1, left=Reason.OVERLOADED)
+    assert asked.logits == [1.0, None, 0.5]
+    assert asked.left is Reason.OVERLOADED
