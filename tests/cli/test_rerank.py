@@ -39,6 +39,7 @@ def test_json_has_the_shape_that_scripts_rely_on(run: Run) -> None:
         "outcome": "reranked",
         "reason": None,
         "depth": 2,
+        "refined_depth": 0,
         "candidates_total": 2,
         "model": "fake",
         "results": [
@@ -48,6 +49,7 @@ def test_json_has_the_shape_that_scripts_rely_on(run: Run) -> None:
                 "retrieval_rank": 2,
                 "score": pytest.approx(0.8808, abs=1e-4),
                 "scored": True,
+                "scored_by": "fake",
                 "text": "the dog barks",
                 "metadata": None,
             },
@@ -57,6 +59,7 @@ def test_json_has_the_shape_that_scripts_rely_on(run: Run) -> None:
                 "retrieval_rank": 1,
                 "score": 0.5,
                 "scored": True,
+                "scored_by": "fake",
                 "text": "a cat",
                 "metadata": {"source": ["x", 1]},
             },
