@@ -1,7 +1,7 @@
 """A model runs on CUDA where it can, on the CPU in any case, and the log says why it is not where it should be."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -203,10 +203,12 @@ class Loads:
     """Stands for the scorer's class, and keeps in which form it was asked to load."""
 
     lean: list[bytes | None]
+    unfused: list[bool] = field(default_factory=list)
     broken: bool = False
 
-    def load(self, path: Path, *, lean: bytes | None, **how: Any) -> FakeScorer:
+    def load(self, path: Path, *, lean: bytes | None, unfused: bool, **how: Any) -> FakeScorer:
         self.lean.append(lean)
+        self.unfused.append(unfused)
         if self.broken and lean is not None:
             raise BackendError("an operator is missing")
         return FakeScorer()
@@ -226,6 +228,15 @@ def test_the_cpu_runs_the_lean_form_unless_the_setting_says_otherwise(
     load_model(ModelPolicy(device="cpu"), tmp_path)
     load_model(ModelPolicy(device="cpu", lean=False), tmp_path)
     assert [form is not None for form in loads.lean] == [True, False]
+    assert loads.unfused == [True, False]
+
+
+def test_a_graph_that_has_no_lean_form_goes_without_the_slow_fusion_all_the_same(
+    loads: Loads, tmp_path: Path
+) -> None:
+    load_model(ModelPolicy(model="small", device="cpu"), tmp_path)
+    assert loads.lean == [None]
+    assert loads.unfused == [True]
 
 
 @pytest.mark.model

@@ -160,7 +160,7 @@ def fetch_at(place: Place, policy: ModelPolicy, data_dir: Path) -> "Checkpoint |
 
 
 def _load_onnx(device: "Device", policy: ModelPolicy, data_dir: Path) -> Model:
-    """On the CPU in its lean form, where there is one and it can be loaded."""
+    """On the CPU without fusions that slow it, and in its lean form where there is one and it can be loaded."""
     from rerankd.backends.cpu import int8_path
     from rerankd.backends.onnx import OnnxScorer, evaluate
     from rerankd.models.pairs import PairTokenizer
@@ -179,9 +179,11 @@ def _load_onnx(device: "Device", policy: ModelPolicy, data_dir: Path) -> Model:
             activation=files.activation,
             pad_id=tokenizer.pad_id,
             lean=form,
+            unfused=sooner,
         )
 
-    form = lean(files.onnx, evaluate) if policy.lean and device.kind == "cpu" else None
+    sooner = policy.lean and device.kind == "cpu"
+    form = lean(files.onnx, evaluate) if sooner else None
     try:
         scorer = load(form)
     except BackendError as error:

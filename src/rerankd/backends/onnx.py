@@ -109,15 +109,17 @@ class OnnxScorer:
         activation: Activation = "sigmoid",
         pad_id: int = 0,
         lean: bytes | None = None,
+        unfused: bool = False,
     ) -> Self:
         """Open the file and run it once. `concurrency` 0: as many runs at once as suit the device.
 
         `lean`: the file's graph in the form that `rerankd.models.rewriting` gives it, to be run instead.
+        `unfused`: leave out what ONNX Runtime's optimiser makes slower on a CPU; scores change by rounding.
 
         Raises `BackendError` naming the file when it cannot be loaded, when the device's provider does not
         start, or when it does not give one score a pair.
         """
-        session = _open(path, device, lean)
+        session = _open(path, device, lean, unfused)
         scorer = cls(
             session,
             model=model,
@@ -244,7 +246,7 @@ def evaluate(graph: bytes, output: str, tokens: int) -> NDArray[Any]:
     return np.asarray(values)
 
 
-def _open(path: Path, device: Device, lean: bytes | None) -> ort.InferenceSession:
+def _open(path: Path, device: Device, lean: bytes | None, unfused: bool) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -260,10 +262,10 @@ def _open(path: Path, device: Device, lean: bytes | None) -> ort.InferenceSessio
         providers.insert(0, ("CUDAExecutionProvider", {"device_id": str(device.index)}))
     elif overflows_int8(int8_path()):
         options.add_session_config_entry("session.x64quantprecision", "1")
-    unfused = {} if lean is None else {"disabled_optimizers": _SLOWER}
+    without = {"disabled_optimizers": _SLOWER} if unfused else {}
     try:
         session = ort.InferenceSession(
-            str(path) if lean is None else lean, options, providers=providers, **unfused
+            str(path) if lean is None else lean, options, providers=providers, **without
         )
     except _ERRORS as error:
         raise BackendError(f"{path}: cannot be loaded on {device}: {words(error)}") from error
