@@ -62,7 +62,7 @@ def refusal(call: Callable[[], object]) -> str:
 refused = refusal(lambda: connect(ReplicasPolicy(address="127.0.0.1:1")))
 assert "the Ray cluster at 127.0.0.1:1 cannot be reached" in refused, refused
 
-ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
 
 folder = Path(tempfile.mkdtemp())
 rows = [{"query": f"w{n} w{n + 1}", "texts": [f"w{n + k}" for k in range(4)]} for n in range(20)]
