@@ -26,10 +26,7 @@ P95_MS = 150.0
 P99_MS = 250.0
 QUERIES_A_MINUTE = 100.0
 
-SLOW_CPU = (
-    "choose the small model (CROSS_ENCODER_MODEL=small; planned as the default for CPUs, not yet part of this"
-    " version), or give it more cores or fewer candidates"
-)
+SLOW_CPU = "choose the small model (CROSS_ENCODER_MODEL=small), or give it more cores or fewer candidates"
 SLOW_GPU = "look for other processes on the GPU (nvidia-smi), or choose a smaller model"
 
 
