@@ -5,10 +5,7 @@ python -m tests.prove --quick         under a minute; timings are shown and not 
 python -m tests.prove --row 3 --row 4
 """
 
-import argparse
-import os
 import sys
-from collections.abc import Callable, Iterator
 
 from tests.prove import (
     canary,
@@ -23,12 +20,9 @@ from tests.prove import (
     soak,
     workers,
 )
-from tests.prove.line import Line
-from tests.prove.others import Others
+from tests.prove.command import Measure, prove
 
 __all__ = ["ROWS", "main"]
-
-Measure = Callable[[bool], Iterator[Line]]
 
 ROWS: dict[int, Measure] = {
     1: ranking.measure,
@@ -46,25 +40,7 @@ ROWS: dict[int, Measure] = {
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="tests.prove", description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="small numbers, under a minute")
-    parser.add_argument("--row", type=int, action="append", choices=sorted(ROWS), help="only this row")
-    arguments = parser.parse_args()
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    load, cores = os.getloadavg()[0], os.cpu_count() or 1
-    busy = "; others are busy here, timings will be worse than they should be" if load > cores / 4 else ""
-    print(f"load average {load:.1f} on {cores} cores{busy}", flush=True)
-    failed = 0
-    for number in arguments.row or sorted(ROWS):
-        others = Others()
-        for line in ROWS[number](arguments.quick):
-            print(line.text(quick=arguments.quick), flush=True)
-            failed += line.fails(quick=arguments.quick)
-        print(
-            f"{'':>9} ({others.seconds:.0f} s; others took {others.share():.0%} of the machine)", flush=True
-        )
-    print("all figures hold" if not failed else f"{failed} figure(s) missed")
-    return 1 if failed else 0
+    return prove("tests.prove", __doc__, ROWS)
 
 
 if __name__ == "__main__":
