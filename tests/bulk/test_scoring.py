@@ -1,6 +1,7 @@
 """Rows are scored as any request: checked, cut to the window, ordered by the ranking rule; alone or in batches."""
 
 import math
+import threading
 from typing import Any
 
 import pytest
@@ -134,3 +135,27 @@ def test_a_scorer_of_whole_requests_is_given_one_at_a_time() -> None:
     scorer.close()
     assert all(isinstance(result, Scored) for result in results)
     assert sorted(len(run) for run in asked.scorer.runs) == [1, 3]  # type: ignore[attr-defined]
+
+
+def test_closing_it_ends_what_is_under_way_after_the_pairs_that_are_being_scored() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    seen: list[str] = []
+
+    def score(pair: Pair) -> float:
+        seen.append(pair.text)
+        begun.set()
+        assert go_on.wait(10)
+        return 1.0
+
+    scorer = BulkScorer(model(score=score), job("in", "out"), threads=1)
+    caller = threading.Thread(target=scorer.score, args=([row()],))
+    caller.start()
+    assert begun.wait(10)
+    closing = threading.Thread(target=scorer.close)
+    closing.start()
+    while not scorer._stop.stopped:
+        begun.wait(0.001)
+    go_on.set()
+    closing.join(10)
+    caller.join(10)
+    assert len(seen) == 1

@@ -44,7 +44,8 @@ class BulkScorer:
         grouped = traits.batch_invariant and traits.max_batch_tokens > 0
         self._max_tokens = min(MAX_BATCH_TOKENS, traits.max_batch_tokens) if grouped else 0
         self._stop = StopSignal()
-        self._threads = ThreadPoolExecutor(threads or traits.concurrency, thread_name_prefix="rerankd-bulk")
+        self._count = threads or traits.concurrency
+        self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="rerankd-bulk")
 
     def close(self) -> None:
         """End what is under way. The model is not closed."""
@@ -57,9 +58,7 @@ class BulkScorer:
         good = [each for each in asked if isinstance(each, _Asked)]
         pairs = [pair for each in good for chunks in each.pairs for pair in chunks]
         values: list[float | str] = [Reason.MODEL_ERROR] * len(pairs)
-        for batch, scored in self._map(lambda batch: (batch, self._run(batch, pairs)), self._batches(good)):
-            for position, value in zip(batch, scored, strict=True):
-                values[position] = value
+        self._run_all(self._batches(good), pairs, values)
         given = iter(values)
         return [each if isinstance(each, str) else self._result(each, given) for each in asked]
 
@@ -97,6 +96,22 @@ class BulkScorer:
             batches.append(list(range(first, first + count)))
             first += count
         return [batch for batch in batches if batch]
+
+    def _run_all(
+        self, batches: Sequence[list[int]], pairs: Sequence[Pair], values: list[float | str]
+    ) -> None:
+        """Run the batches in their order, each on the thread that is free first, and write the values down."""
+        waiting = iter(batches)  # taken from by all threads: the interpreter hands out each batch once
+
+        def drain(_: int) -> None:
+            for batch in waiting:
+                if self._stop.stopped:
+                    return  # closed meanwhile; whoever asked has been interrupted
+                for position, value in zip(batch, self._run(batch, pairs), strict=True):
+                    values[position] = value
+
+        # a task for each thread and not for each batch: where pairs run alone, tasks would cost as much as encoding
+        self._map(drain, range(self._count))
 
     def _run(self, batch: Sequence[int], pairs: Sequence[Pair]) -> list[float | str]:
         """The values of a batch. What fails, as for want of memory, is tried again in halves, down to one pair."""
