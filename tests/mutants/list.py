@@ -414,23 +414,23 @@ _ENGINE = (
     ),
 )
 
-_RERANKER = (
+_SERVING = (
     _of(
-        "reranker.py",
+        "serving.py",
         "a bug of ours reaches the caller",
         '_log.error("request %d falls open: %s %s", call.number, type(error).__name__, _place(error))',
         "raise",
         _SAFETY + "test_a_bug_of_ours_costs_relevance_only",
     ),
     _of(
-        "reranker.py",
+        "serving.py",
         "failing open blinds the circuit",
         "self._end_permit(call, conclusion.verdict)",
         "self._end_permit(call, Verdict.GOOD)",
         _SAFETY + "test_a_scorer_that_always_raises_opens_the_circuit",
     ),
     _of(
-        "reranker.py",
+        "serving.py",
         "a cancelled caller keeps its permit",
         """        self._end_permit(call, Verdict.UNJUDGED)
         if call.ticket is not None:""",
@@ -438,23 +438,23 @@ _RERANKER = (
         _SAFETY + "test_a_cancelled_probe_frees_its_place",
     ),
     _of(
-        "reranker.py",
+        "serving.py",
         "a cancelled caller's work goes on",
         "            self._engine.conclude(call.ticket, call.request.on_deadline)",
         "            pass",
         _SAFETY + "test_the_run_of_a_cancelled_caller_is_stopped",
     ),
     _of(
-        "reranker.py",
+        "serving.py",
         "reading the arguments does not count against the budget",
         "deadline = Deadline.after(arrived, request.budget_ms)",
         "deadline = Deadline.after(self._clock.now(), request.budget_ms)",
         _SAFETY + "test_the_budget_begins_with_the_call_and_not_after_reading_it",
     ),
     _of(
-        "reranker.py",
+        "serving.py",
         "the caller is not woken before its deadline",
-        "wakes=deadline.at - self.policy.guard(request.budget_ms),",
+        "wakes=deadline.at - self._policy.guard(request.budget_ms),",
         "wakes=deadline.at,",
         _SAFETY + "test_what_would_end_within_the_guard_is_not_begun",
     ),
@@ -466,7 +466,7 @@ _RERANKER = (
         _SAFETY + "test_an_observer_that_raises_changes_no_answer",
     ),
     _of(
-        "reranker.py",
+        "serving.py",
         "shadow mode answers in the new order",
         "conclusion = _nothing(Outcome.SKIPPED, Reason.SHADOW, len(request.candidates))",
         "assert conclusion",
@@ -626,7 +626,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *_SCHEDULING,
     *_CIRCUIT,
     *_ENGINE,
-    *_RERANKER,
+    *_SERVING,
     *_ISOLATION,
     *_REMOTE,
 )

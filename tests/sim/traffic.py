@@ -9,7 +9,8 @@ from typing import Any
 from rerankd.core.answer import Ranking
 from rerankd.core.types import Text
 from rerankd.engine.ticket import Ticket
-from rerankd.reranker import Reranker, _Call
+from rerankd.reranker import Reranker
+from rerankd.serving import Call
 from tests.sim.world import World
 
 __all__ = ["Ask", "Caller", "Mix", "Pool"]
@@ -154,15 +155,17 @@ class Caller:
         self._woken = False
         self._tiers: Iterator[Ticket] = iter(())
         self.ask = ask
-        self.call: _Call | None = None
+        self.call: Call | None = None
         self.answer: Ranking | None = None
         self.answered_at = math.inf
         self.cancelled = False
 
     def arrive(self) -> None:
         options = dict(self.ask.options)
-        call = self.call = self._reranker._receive(QUERY, self.ask.items, options.pop("budget_ms"), **options)
-        answer = self._reranker._fail_open(call, self._reranker._admit)
+        call = self.call = self._reranker._serving.receive(
+            QUERY, self.ask.items, options.pop("budget_ms"), **options
+        )
+        answer = self._reranker._serving.fail_open(call, self._reranker._serving.admit)
         if answer is not None:
             self._end(answer)
             return
@@ -182,8 +185,8 @@ class Caller:
         if self._woken or self.ended:
             return
         assert self.call is not None
-        self._reranker._fail_open(self.call, self._reranker._refine)
-        self._tiers = self._reranker._tiers(self.call)
+        self._reranker._serving.fail_open(self.call, self._reranker._serving.refine)
+        self._tiers = self._reranker._serving.tiers(self.call)
         self._next_tier()
 
     def _next_tier(self) -> None:
@@ -213,14 +216,14 @@ class Caller:
             return
         assert self.call is not None
         reranker, call = self._reranker, self.call
-        self._end(reranker._fail_open(call, reranker._settle))
+        self._end(reranker._serving.fail_open(call, reranker._serving.settle))
 
     def _cancel(self) -> None:
         if self.ended:
             return
         assert self.call is not None
         self.cancelled = True
-        self._reranker._abandon(self.call)
+        self._reranker._serving.abandon(self.call)
         self._answered(self)
 
     def _end(self, answer: Ranking) -> None:
