@@ -172,7 +172,7 @@ def main() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     measured: dict[tuple[str, str], float] = {}
     with tempfile.TemporaryDirectory() as data_dir:
-        settings = Settings.load(data_dir=data_dir)
+        settings = Settings.load(data_dir=data_dir).uncached()
         with rerankd.open(settings=settings, require_model=True) as reranker:
             loop = PlainLoop(cores)
             for workload in workloads:

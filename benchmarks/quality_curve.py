@@ -20,6 +20,7 @@ from rerankd.core.types import Candidate
 from rerankd.evaluation.collection import Collection, read_collection
 from rerankd.evaluation.measures import measure
 from rerankd.evaluation.run import choose_run, read_run
+from rerankd.settings import Settings
 
 __all__ = ["CURVES", "MEASURES", "Scored", "curve", "read_scored"]
 
@@ -99,7 +100,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--run", action="append", help="first-stage runs; the first is the one that counts")
     arguments = parser.parse_args()
-    with rerankd.open(require_model=True) as reranker:
+    with rerankd.open(settings=Settings.load().uncached(), require_model=True) as reranker:
         found = [curve(read_scored(arguments.folder, run, reranker)) for run in arguments.run or [None]]
     # a line a list, so that a new measurement can be compared with the old one
     text = json.dumps({each["run"]: each for each in found}, indent=1)

@@ -76,7 +76,7 @@ def main() -> None:
         )
         print(f"Load average before: {load:.1f} on {cores} cores.{busy}", flush=True)
     with tempfile.TemporaryDirectory() as data_dir:
-        for figure in measure(arguments, Settings.load(data_dir=data_dir)):
+        for figure in measure(arguments, Settings.load(data_dir=data_dir).uncached()):
             figures.append(figure)
             if not arguments.json:
                 print(

@@ -34,6 +34,7 @@ from rerankd.core.scheduler import Scheduler
 from rerankd.core.types import Pair, Reason, Text
 from rerankd.core.watch import WatchPolicy
 from rerankd.core.work import Encode, Work
+from rerankd.settings import Settings
 
 __all__ = ["LOADS", "SCHEMES", "Figures", "Machine", "by_depth", "by_replay", "compare", "simulate"]
 
@@ -427,7 +428,7 @@ def main() -> None:
     arguments = parser.parse_args()
     worth = by_depth(arguments.curve)
     if arguments.replay is not None:
-        with rerankd.open(require_model=True) as reranker:
+        with rerankd.open(settings=Settings.load().uncached(), require_model=True) as reranker:
             worth = by_replay(read_scored(arguments.replay, arguments.curve, reranker))
     found = compare(
         arguments.requests,

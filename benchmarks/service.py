@@ -123,6 +123,7 @@ def serving(server: str) -> Iterator[str]:
     port = _free_port()
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as log:
         environment = {**os.environ, "RERANKD_DATA_DIR": folder, "HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1"}
+        environment["RERANKD_CACHE_SCORES"] = "0"
         environment["INFINITY_ANONYMOUS_USAGE_STATS"] = "0"
         process = subprocess.Popen(_command(server, port), env=environment, stdout=log, stderr=log)
         url = f"http://127.0.0.1:{port}"
@@ -301,6 +302,7 @@ def _overhead(count: int = 2_000) -> dict[str, float]:
             **os.environ,
             "RERANKD_DATA_DIR": folder,
             "RERANK_ENABLED": "false",
+            "RERANKD_CACHE_SCORES": "0",
             "HF_HUB_OFFLINE": "1",
         }
         process = subprocess.Popen(_command("rerankd", port), env=environment, stdout=log, stderr=log)

@@ -11,6 +11,7 @@ import pytest
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
+from rerankd.core.cache import CacheStatus
 from rerankd.core.events import (
     BatchLimitChanged,
     CircuitChanged,
@@ -60,6 +61,9 @@ NAMES = {
     "rerank_shadow_overlap_ratio": set(),
     "rerank_shadow_moved_ratio": set(),
     "rerank_shadow_enabled": set(),
+    "rerank_cache_lookups_total": {"result"},
+    "rerank_cache_entries": set(),
+    "rerank_cache_bytes": set(),
 }
 
 
@@ -102,7 +106,7 @@ def run(result="scored", pairs=4, tokens=300, padded_tokens=400):
 
 
 def test_the_names_and_labels_are_the_agreed_ones_and_no_others(observer):
-    observer.bind(status)
+    observer.bind(lambda: status(cache=CacheStatus(hits=1, misses=1, entries=1, size_bytes=200)))
     observer.on(run())
     observer.on(shadowed())
     scrape = Scrape(observer)
@@ -262,6 +266,17 @@ def test_the_gauges_show_the_status_of_the_moment(observer):
     assert Scrape(observer).series("rerank_model_loaded") == {}
     now.update(enabled=True, flag=Flag(Mode.SHADOW))
     assert Scrape(observer)("rerank_shadow_enabled") == 1
+
+
+def test_the_cache_is_shown_where_it_is_on(observer):
+    observer.bind(status)
+    assert not [each for each in Scrape(observer).samples if each.name.startswith("rerank_cache_")]
+    kept = CacheStatus(hits=3, misses=5, entries=4, size_bytes=800)
+    observer.bind(lambda: status(cache=kept))
+    scrape = Scrape(observer)
+    assert scrape.series("rerank_cache_lookups_total") == {("hit",): 3, ("miss",): 5}
+    assert scrape("rerank_cache_entries") == 4
+    assert scrape("rerank_cache_bytes") == 800
 
 
 def test_without_a_status_the_gauges_show_the_last_events(observer):

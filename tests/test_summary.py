@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rerankd.core.cache import CacheStatus
 from rerankd.core.events import FlagChanged, Settled, Timings
 from rerankd.core.flag import Flag, Mode
 from rerankd.core.status import Status
@@ -134,3 +135,11 @@ def test_percentiles_interpolate_between_neighbours(values, percent, expected):
 def test_percentiles_agree_with_numpy(values, percent):
     numpy = pytest.importorskip("numpy")
     assert percentile(sorted(values), percent) == pytest.approx(numpy.percentile(values, percent), abs=1e-6)
+
+
+def test_the_cache_is_told_of_where_it_is_on():
+    summary = Summary(batch_size=32)
+    summary.bind(status)
+    assert "rerank_cache" not in summary.as_dict()
+    summary.bind(lambda: status(cache=CacheStatus(hits=3, misses=5, entries=4, size_bytes=800)))
+    assert summary.as_dict()["rerank_cache"] == {"hits": 3, "misses": 5, "entries": 4, "size_bytes": 800}

@@ -63,7 +63,7 @@ def _plan(device: Any, folder: Path, *, quick: bool) -> Plan:
 
 
 def measure(plan: Plan, *, quick: bool) -> dict[str, Any]:
-    settings = Settings.load(data_dir=str(plan.forms.folder))
+    settings = Settings.load(data_dir=str(plan.forms.folder)).uncached()
     found: list[dict[str, Any]] = []
     missed: list[str] = []
     capacity = [0.0]

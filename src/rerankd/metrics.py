@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Self, TypeVar, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from rerankd.core.events import (
@@ -241,21 +241,28 @@ class _Gauges(Collector):
 
     def describe(self) -> Iterator[Metric]:
         """The names alone: asked at registration, when there is nothing to tell yet."""
-        return iter(_gauges().values())
+        return iter((*_gauges().values(), _lookups()))
 
     def collect(self) -> Iterator[Metric]:
         gauges = _gauges()
+        lookups = _lookups()
         status = self.status() if self.status is not None else None
         if status is not None:
             self._of_status(gauges, status)
         else:
             self._of_events(gauges)
-        return iter(gauges.values())
+        if status is not None and status.cache is not None:
+            lookups.add_metric(("hit",), status.cache.hits)
+            lookups.add_metric(("miss",), status.cache.misses)
+        return iter((*gauges.values(), lookups))
 
     def _of_status(self, gauges: dict[str, GaugeMetricFamily], status: Status) -> None:
         gauges["queue_pairs"].add_metric((), status.queue_pairs)
         gauges["enabled"].add_metric((), status.enabled)
         gauges["shadow_enabled"].add_metric((), status.enabled and status.flag.mode is Mode.SHADOW)
+        if status.cache is not None:
+            gauges["cache_entries"].add_metric((), status.cache.entries)
+            gauges["cache_bytes"].add_metric((), status.cache.size_bytes)
         if status.model is not None:
             loaded = status.model_state == "ready"
             scorer = status.scorer or status.model
@@ -285,11 +292,21 @@ def _gauges() -> dict[str, GaugeMetricFamily]:
         "enabled": ("1 where the flag is not off and the model is there", ()),
         "shadow_enabled": ("1 where that is so in shadow mode: answers are in retrieval order", ()),
         "model_loaded": ("1 where the model is ready", ("model", "device")),
+        "cache_entries": ("Scores that are kept", ()),
+        "cache_bytes": ("About what they take in memory", ()),
     }
     return {
         name: GaugeMetricFamily(f"rerank_{name}", text, labels=labels)
         for name, (text, labels) in kinds.items()
     }
+
+
+def _lookups() -> CounterMetricFamily:
+    return CounterMetricFamily(
+        "rerank_cache_lookups",
+        "Candidates by whether their score was kept from before",
+        labels=("result",),
+    )
 
 
 def _reason(reason: Reason | None) -> str:

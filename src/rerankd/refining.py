@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from rerankd.caching import Caching, Lookup
 from rerankd.circuit import Circuit
 from rerankd.core import cascade, gate
 from rerankd.core.answer import Rescored
@@ -34,6 +35,8 @@ class Refinement:
     """Positions of candidates, the best first."""
     tickets: list[Ticket]
     """One a tier, as far as they were taken in."""
+    lookups: list[Lookup | None]
+    """One a tier: what was known of it before."""
 
     def awaited(self) -> Iterator[Ticket]:
         """What to wait for, one after the other: nothing more once a tier was not complete in time."""
@@ -55,8 +58,10 @@ class Refining:
         clock: Clock,
         emit: Callable[[Event], None],
         draw: Callable[[], float],
+        caching: Caching,
     ) -> None:
         self._policy = policy
+        self._caching = caching
         self._engine = engine
         self._clock = clock
         self.circuit = Circuit(
@@ -91,11 +96,18 @@ class Refining:
         }
 
     def begin(
-        self, number: int, request: Request, ticket: Ticket, *, deadline: float, max_chunks: int
+        self,
+        number: int,
+        request: Request,
+        ticket: Ticket,
+        *,
+        deadline: float,
+        max_chunks: int,
+        tenant: str | None,
     ) -> Refinement | None:
         """Ask the larger model for what is worth it; None: there is nothing to wait for.
 
-        `ticket`: of the first pass. `deadline`: when the caller stops waiting.
+        `ticket`: of the first pass. `deadline`: when the caller stops waiting. `tenant`: whose scores may be known.
         """
         model, now = self.model, self._clock.now()
         if model is None or not ticket.done.done() or now >= deadline:
@@ -103,20 +115,6 @@ class Refining:
         tiers = cascade.tiers(self._engine.peek(ticket), self._policy)
         if not tiers:
             return None
-        jobs = [
-            Job(
-                number,
-                request.query,
-                [request.candidates[position].text for position in positions],
-                arrived=now,
-                deadline=deadline,
-                head=len(positions),
-                max_tokens=model.max_tokens,
-                max_chunks=max_chunks,
-                tier=tier,
-            )
-            for tier, positions in enumerate(tiers)
-        ]
         decision = self.circuit.decide(
             flag=Flag(),  # the request's own was asked before its first pass
             draw=0.0,
@@ -126,7 +124,26 @@ class Refining:
         )
         if isinstance(decision, gate.Skip):
             return None
-        return Refinement(now, decision.permit, tiers, self._engine.refine(jobs))
+        jobs, lookups = [], []
+        for tier, positions in enumerate(tiers):
+            texts = [request.candidates[position].text for position in positions]
+            lookup = self._caching.look(model, tenant, request, texts, max_chunks=max_chunks)
+            lookups.append(lookup)
+            jobs.append(
+                Job(
+                    number,
+                    request.query,
+                    texts,
+                    arrived=now,
+                    deadline=deadline,
+                    head=len(positions),
+                    max_tokens=model.max_tokens,
+                    max_chunks=max_chunks,
+                    tier=tier,
+                    known=() if lookup is None else lookup.known,
+                )
+            )
+        return Refinement(now, decision.permit, tiers, self._engine.refine(jobs), lookups)
 
     def end(self, refinement: Refinement, count: int, *, judged: bool = True) -> Rescored | None:
         """What the larger model came to: the tiers that are complete, down to the first that is not.
@@ -135,8 +152,10 @@ class Refining:
         """
         logits: list[float | None] = [None] * count
         verdicts, counts = set(), True
-        for positions, ticket in zip(refinement.tiers, refinement.tickets, strict=False):
+        each_tier = zip(refinement.tiers, refinement.tickets, refinement.lookups, strict=False)
+        for positions, ticket, lookup in each_tier:
             conclusion = self._engine.conclude(ticket, "partial")
+            self._caching.keep(lookup, conclusion.logits)
             verdicts.add(conclusion.verdict)
             counts = counts and ticket.job.whole
             if counts:

@@ -9,10 +9,12 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self
 
+from rerankd.caching import Caching
 from rerankd.circuit import Circuit
 from rerankd.core.answer import Progress, Ranking
 from rerankd.core.batch import BatchPolicy
 from rerankd.core.breaker import BreakerPolicy
+from rerankd.core.cache import CachePolicy
 from rerankd.core.cascade import CascadePolicy
 from rerankd.core.estimate import EstimatePolicy
 from rerankd.core.events import CircuitChanged, Event, ModelChanged
@@ -59,6 +61,7 @@ class Reranker:
         estimate: EstimatePolicy | None = None,
         watch: WatchPolicy | None = None,
         cascade: CascadePolicy | None = None,
+        cache: CachePolicy | None = None,
         flag: FlagSource | None = None,
         initial_flag: Flag | None = None,
         flag_poll_ms: float = 500.0,
@@ -103,6 +106,7 @@ class Reranker:
             call_at=self._engine.call_at,
             draw=lambda: self._random.random(),
         )
+        self._caching = Caching(cache or CachePolicy())
         self._refining = Refining(
             cascade or CascadePolicy(),
             self._engine,
@@ -110,6 +114,7 @@ class Reranker:
             clock=self._clock,
             emit=self._emit,
             draw=lambda: self._random.random(),
+            caching=self._caching,
         )
         initial = initial_flag or Flag()
         self._switch = Switch(
@@ -124,6 +129,7 @@ class Reranker:
             engine=self._engine,
             circuit=self._circuit,
             refining=self._refining,
+            caching=self._caching,
             switch=self._switch,
             clock=self._clock,
             emit=self._emit,
@@ -138,6 +144,7 @@ class Reranker:
         self._known_model = None
         self._circuit.reset(remote=False)
         self._refining.circuit.reset(remote=False)
+        self._caching.reset()
         self._switch.reset()
         self._engine.forked()
 
@@ -221,6 +228,7 @@ class Reranker:
         long_text: LongText | None = None,
         text: Callable[[Any], str] | None = None,
         flag_key: str | None = None,
+        tenant: str | None = None,
         rate_limited: bool = False,
     ) -> Ranking:
         """Reorder candidates, best first, within `budget_ms` milliseconds from now.
@@ -229,7 +237,8 @@ class Reranker:
         out of one, else its `text` is used. `budget_ms`: left out, the policy's (250); None, no limit.
         `top_k`: how many to return; None, all. `min_score`: drop scored candidates below it, from 0 to 1.
         `on_deadline="retrieval"`: all scored or the retrieval order. `long_text`: `truncate`, `chunk`, `fit`.
-        `flag_key`: requests with the same key fall on the same side of the flag's percentage.
+        `flag_key`: requests with the same key fall on the same side of the flag's percentage. `tenant`: on whose
+        behalf this is; scores are kept (`RERANKD_CACHE_SCORES`) for a caller that names one, and found by it alone.
         `rate_limited`: the edge refused this caller the scorer; answer in retrieval order.
 
         Raises `InvalidRequest`, before anything is queued, naming the argument; and what the caller's own
@@ -241,6 +250,7 @@ class Reranker:
                 candidates,
                 budget_ms,
                 flag_key=flag_key,
+                tenant=tenant,
                 rate_limited=rate_limited,
                 top_k=top_k,
                 min_score=min_score,
@@ -262,6 +272,7 @@ class Reranker:
         long_text: LongText | None = None,
         text: Callable[[Any], str] | None = None,
         flag_key: str | None = None,
+        tenant: str | None = None,
         rate_limited: bool = False,
         arrived: float | None = None,
         progress: Callable[[Progress], None] | None = None,
@@ -280,6 +291,7 @@ class Reranker:
                 candidates,
                 budget_ms,
                 flag_key=flag_key,
+                tenant=tenant,
                 rate_limited=rate_limited,
                 top_k=top_k,
                 min_score=min_score,
@@ -335,6 +347,7 @@ class Reranker:
             enabled=state == "ready" and flag.mode is not Mode.OFF and flag.percent > 0,
             max_tokens=None if model is None else model.max_tokens,
             scorer=self._serving.scorer_name(),
+            cache=self._caching.status(),
             **self._refining.status(),
         )
 
@@ -350,6 +363,8 @@ class Reranker:
         model = self._engine.model
         if isinstance(event, ModelChanged) and model is not None:
             refiner = model.refiner
+            # the same file, loaded anew, may score in another form or on another device
+            self._caching.forget()
             if model is not self._known_model:
                 self._known_model = model
                 self._renew(self._circuit, model)

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from rerankd.caching import Caching, Lookup
 from rerankd.circuit import Circuit
 from rerankd.core import gate
 from rerankd.core.answer import Progress, Ranking, Rescored, compare, ranked
 from rerankd.core.breaker import Permit, Verdict
-from rerankd.core.conclusion import Conclusion
+from rerankd.core.conclusion import Conclusion, refused
 from rerankd.core.deadline import Deadline
 from rerankd.core.events import Event, Settled, Timings
 from rerankd.core.flag import Mode
@@ -54,11 +55,15 @@ class Call:
     """When the caller stops waiting: the deadline less a small guard."""
     draw: float
     rate_limited: bool
+    tenant: str | None = None
+    """Whose scores may be known already; None: nobody's."""
     scores_only: bool = False
     """Nobody is given an order, so a flag in shadow mode has nothing to hide."""
     shadow: bool = False
     permit: Permit | None = None
     ticket: Ticket | None = None
+    lookup: Lookup | None = None
+    """What was known of its scores before."""
     refinement: Refinement | None = None
 
 
@@ -76,6 +81,7 @@ class Serving:
         engine: Engine,
         circuit: Circuit,
         refining: Refining,
+        caching: Caching,
         switch: Switch,
         clock: Clock,
         emit: Callable[[Event], None],
@@ -89,6 +95,7 @@ class Serving:
         self._engine = engine
         self._circuit = circuit
         self._refining = refining
+        self._caching = caching
         self._switch = switch
         self._clock = clock
         self._emit = emit
@@ -103,6 +110,7 @@ class Serving:
         budget_ms: float | Unset | None,
         *,
         flag_key: str | None = None,
+        tenant: str | None = None,
         rate_limited: bool = False,
         scores_only: bool = False,
         arrived: float | None = None,
@@ -110,8 +118,9 @@ class Serving:
     ) -> Call:
         """Turn the budget into a deadline, once, and check the arguments. `asked`: of `read_request`."""
         arrived = self._clock.now() if arrived is None else arrived
-        if flag_key is not None and not isinstance(flag_key, str):
-            raise InvalidRequest("flag_key", f"must be a string, or None, got {type(flag_key).__name__}")
+        for argument, value in (("flag_key", flag_key), ("tenant", tenant)):
+            if value is not None and not isinstance(value, str):
+                raise InvalidRequest(argument, f"must be a string, or None, got {type(value).__name__}")
         budget = self._policy.budget_ms if isinstance(budget_ms, Unset) else budget_ms
         request = read_request(self._policy, query, candidates, budget_ms=budget, **asked)
         deadline = Deadline.after(arrived, request.budget_ms)
@@ -123,6 +132,7 @@ class Serving:
             wakes=deadline.at - self._policy.guard(request.budget_ms),
             draw=self._draw() * 100 if flag_key is None else _draw_of(flag_key),
             rate_limited=rate_limited,
+            tenant=tenant,
             scores_only=scores_only,
         )
 
@@ -240,20 +250,25 @@ class Serving:
         model = self._engine.model
         if model is None:
             return self._refuse(call, Reason.MODEL_UNAVAILABLE)
+        texts = [candidate.text for candidate in request.candidates]
+        chunks = self._max_chunks(call)
+        call.lookup = self._caching.look(model, call.tenant, request, texts, max_chunks=chunks)
         job = Job(
             call.number,
             request.query,
-            [candidate.text for candidate in request.candidates],
+            texts,
             arrived=call.arrived,
             deadline=call.wakes,
             head=request.head,
             max_tokens=model.max_tokens,
-            max_chunks=self._policy.max_chunks if request.long_text == "chunk" else 1,
+            max_chunks=chunks,
+            known=() if call.lookup is None else call.lookup.known,
         )
         floor = self._policy.fit_floor_tokens if request.long_text == "fit" else None
         ticket = self._engine.submit(job, floor)
         if isinstance(ticket, Reason):
-            return self._refuse(call, ticket)
+            self._end_permit(call, Verdict.UNJUDGED)
+            return self._answer(call, refused(job, ticket, request.on_deadline))
         call.ticket = ticket
         return None
 
@@ -267,8 +282,12 @@ class Serving:
                 call.request,
                 call.ticket,
                 deadline=call.wakes,
-                max_chunks=self._policy.max_chunks if call.request.long_text == "chunk" else 1,
+                max_chunks=self._max_chunks(call),
+                tenant=call.tenant,
             )
+
+    def _max_chunks(self, call: Call) -> int:
+        return self._policy.max_chunks if call.request.long_text == "chunk" else 1
 
     def tiers(self, call: Call) -> Iterator[Ticket]:
         return iter(()) if call.refinement is None else call.refinement.awaited()
@@ -278,6 +297,9 @@ class Serving:
         assert call.ticket is not None
         conclusion = self._engine.conclude(call.ticket, call.request.on_deadline)
         self._end_permit(call, conclusion.verdict)
+        if call.lookup is not None:
+            # not the conclusion's: what was scored of an answer in retrieval order was scored all the same
+            self._caching.keep(call.lookup, self._engine.peek(call.ticket))
         rescored = self._end_refinement(call)
         return self._answer(call, conclusion, rescored if conclusion.depth else None)
 

@@ -10,7 +10,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from rerankd.backends.remote_policy import RemotePolicy
 from rerankd.backends.replicas_policy import ReplicasPolicy
 from rerankd.core.batch import BatchPolicy
 from rerankd.core.breaker import BreakerPolicy
+from rerankd.core.cache import CachePolicy
 from rerankd.core.cascade import CascadePolicy
 from rerankd.core.estimate import EstimatePolicy
 from rerankd.core.request import RerankPolicy
@@ -122,6 +123,7 @@ class Settings:
     rerank: RerankPolicy = field(default_factory=RerankPolicy)
     model: ModelPolicy = field(default_factory=ModelPolicy)
     cascade: CascadePolicy = field(default_factory=CascadePolicy)
+    cache: CachePolicy = field(default_factory=CachePolicy)
     batch: BatchPolicy = field(default_factory=BatchPolicy)
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     estimate: EstimatePolicy = field(default_factory=EstimatePolicy)
@@ -178,6 +180,10 @@ class Settings:
             sources={name: got.source for name, got in given.items()},
             unknown=(*_unknown_variables(environ), *_unknown_in_file(table, path)),
         )
+
+    def uncached(self) -> "Settings":
+        """The same for whatever measures: no figure may come of work that was not done."""
+        return replace(self, cache=CachePolicy())
 
 
 def _traces(environ: Mapping[str, str]) -> bool:

@@ -4,6 +4,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rerankd.core.events import Event, Settled
@@ -66,7 +67,15 @@ class Summary:
             "rerank_batch_size": self._batch_size,
             "device": status.device if status is not None else None,
             "enabled": status.enabled if status is not None else None,
+            **_cache(status),
         }
+
+
+def _cache(status: Status | None) -> dict[str, Any]:
+    """Only where it is on: nobody's dashboard knows it from before."""
+    if status is None or status.cache is None:
+        return {}
+    return {"rerank_cache": asdict(status.cache)}
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:

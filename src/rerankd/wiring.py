@@ -150,6 +150,7 @@ def build(
         estimate=settings.estimate,
         watch=settings.watch,
         cascade=settings.cascade,
+        cache=settings.cache,
         flag=flag or choose(settings.flag, enabled=settings.enabled),
         initial_flag=settings.flag.initial,
         flag_poll_ms=settings.flag.poll_ms,

@@ -1,11 +1,12 @@
 """rerankd, through its public library, with no deadline so that everything is scored."""
 
 import rerankd
+from rerankd.settings import Settings
 
 
 class Ours:
     def __init__(self) -> None:
-        self._reranker = rerankd.open(require_model=True).__enter__()
+        self._reranker = rerankd.open(settings=Settings.load().uncached(), require_model=True).__enter__()
         self.settings = f"defaults, budget_ms=None, {self._reranker.status().workers} workers"
 
     def run(self, query: str, texts: list[str]) -> rerankd.Ranking:

@@ -38,10 +38,11 @@ def load_settings(**overrides: Any) -> "Settings":
 def opened(
     settings: "Settings", model: str | None = None, *, require_model: bool = False
 ) -> Iterator["Reranker"]:
-    """A reranker whose model is loaded, or has failed to load."""
+    """A reranker whose model is loaded, or has failed to load. Nothing is kept: commands ask once or measure."""
     import rerankd
 
-    with loaded(rerankd.open(model, settings=settings, require_model=require_model)) as reranker:
+    once = settings.uncached()
+    with loaded(rerankd.open(model, settings=once, require_model=require_model)) as reranker:
         yield reranker
 
 

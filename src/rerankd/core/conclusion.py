@@ -6,7 +6,7 @@ from rerankd.core.breaker import Verdict
 from rerankd.core.job import Job
 from rerankd.core.types import OnDeadline, Outcome, Reason
 
-__all__ = ["Conclusion", "conclude"]
+__all__ = ["Conclusion", "conclude", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +28,32 @@ def conclude(job: Job, on_deadline: OnDeadline) -> Conclusion:
     """
     logits = tuple(job.results())
     depth = sum(logit is not None for logit in logits)
-    verdict = _verdict(job, depth)
+    verdict = _verdict(job)
     if depth == len(logits):
         return Conclusion(logits, Outcome.RERANKED, None, depth, verdict)
-    reason = _reason(job)
+    return _short(logits, depth, _reason(job), on_deadline, verdict)
+
+
+def refused(job: Job, reason: Reason, on_deadline: OnDeadline) -> Conclusion:
+    """Judge a job that was not taken in: what was known before is all that its request gets."""
+    logits = tuple(job.results())
+    depth = sum(logit is not None for logit in logits)
+    return _short(logits, depth, reason, on_deadline, Verdict.UNJUDGED)
+
+
+def _short(
+    logits: tuple[float | None, ...], depth: int, reason: Reason, on_deadline: OnDeadline, verdict: Verdict
+) -> Conclusion:
     if depth == 0 or on_deadline == "retrieval":
         return Conclusion((None,) * len(logits), Outcome.SKIPPED, reason, 0, verdict)
     return Conclusion(logits, Outcome.PARTIAL, reason, depth, verdict)
 
 
-def _verdict(job: Job, depth: int) -> Verdict:
-    if job.unserved:
+def _verdict(job: Job) -> Verdict:
+    # a score that was known before is no work of the scorer's
+    if job.unserved or not job.texts:
         return Verdict.UNJUDGED
-    if depth >= job.head:
+    if sum(score is not None for score in job.scores()) >= job.head:
         # one text that the model cannot digest must not shut it for everybody
         return Verdict.GOOD
     # a scorer that answers without numbers is as broken as one that raises

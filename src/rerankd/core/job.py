@@ -75,6 +75,7 @@ class Job:
         "first_work",
         "head",
         "head_unresolved",
+        "known",
         "lane",
         "late",
         "left",
@@ -105,13 +106,22 @@ class Job:
         max_tokens: int,
         max_chunks: int = 1,
         tier: int | None = None,
+        known: Sequence[float | None] = (),
     ) -> None:
         """`deadline`: when the caller stops waiting, in the clock's seconds. `head`: how many are tier 0.
 
         `tier`: of a job for the larger model of a cascade, which of its tiers this is, from 0; None: a first pass.
+        `known`: one a text, the raw score where it was given before; only the others are the job's work, and
+        everything but its `results` speaks of those alone.
         """
         self.number = number
         self.query = query
+        self.known = known
+        if known:
+            head = sum(score is None for score in known[:head])
+            texts = [text for text, score in zip(texts, known, strict=True) if score is None]
+            # what is left is a job like any other: that the scorer serves some of it is what it is judged by
+            head = max(1, head)
         self.texts = texts
         self.arrived = arrived
         self.deadline = deadline
@@ -293,6 +303,14 @@ class Job:
 
     def results(self) -> list[float | None]:
         """Each candidate's raw score, None where it has none (also where only some chunks have one)."""
+        found = self.scores()
+        if not self.known:
+            return found
+        given = iter(found)
+        return [next(given) if score is None else score for score in self.known]
+
+    def scores(self) -> list[float | None]:
+        """The same of those candidates whose score was not known before."""
         return [logit if done else None for logit, done in zip(self.logits, self._resolved, strict=True)]
 
     def wants(self, item: Item) -> bool:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from rerankd.core.cache import CacheStatus
 from rerankd.core.events import CircuitState, ModelState
 from rerankd.core.flag import Flag
 
@@ -42,3 +43,5 @@ class Status:
     refiner_device: str | None = None
     refiner_state: ModelState | None = None
     refiner_circuit: CircuitState | None = None
+    cache: CacheStatus | None = None
+    """Of the scores that are kept; None where that is off."""

@@ -95,7 +95,7 @@ def _lacks(device: Device) -> dict[str, str]:
 
 def _model(settings: Settings, profile: Profile, queries: int, tell: Progress) -> Iterator[Check]:
     # this host's switch says nothing about its model
-    on = replace(settings, enabled=True, flag=FlagPolicy())
+    on = replace(settings.uncached(), enabled=True, flag=FlagPolicy())
     prometheus, summary = PrometheusObserver(), Summary(batch_size=settings.batch.max_pairs)
     observers: tuple[Observer, ...] = (prometheus, summary)
     tell("Loading the model", 0, 0)

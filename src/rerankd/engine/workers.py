@@ -86,6 +86,8 @@ class Workers:
             now = self._clock.now()
             if self._closed or not self._alive:
                 return Reason.MODEL_UNAVAILABLE
+            if job.complete:
+                return self._known(job)
             if fit_floor is not None:
                 self._scheduler.fit(job, fit_floor, now)
             refused = self._scheduler.refuse(job, now)
@@ -106,12 +108,23 @@ class Workers:
             now = self._clock.now()
             tickets: list[Ticket] = []
             for job in jobs:
-                if self._closed or not self._alive or not self._scheduler.refine(job, now):
+                if self._closed or not self._alive:
                     break
-                tickets.append(Ticket(job, self))
+                if job.complete:
+                    tickets.append(self._known(job))
+                elif self._scheduler.refine(job, now):
+                    tickets.append(Ticket(job, self))
+                else:
+                    break
             self._work.notify(sum(len(ticket.job.texts) for ticket in tickets))
         self._look_by(now + LOOK_SECONDS)
         return tickets
+
+    def _known(self, job: Job) -> Ticket:
+        """Under the lock, where nobody waits yet. All scores were known before: there is nothing to wait for."""
+        ticket = Ticket(job, self)
+        settle(job)
+        return ticket
 
     def conclude(self, ticket: Ticket, on_deadline: OnDeadline) -> Conclusion:
         """End a job for its caller, complete or not: what is not yet begun is dropped, the rest stopped."""

@@ -23,6 +23,11 @@ class Caller:
     """None: nobody in particular, on loopback."""
     scopes: frozenset[str]
 
+    @property
+    def tenant(self) -> str:
+        """Whose scores it may find again: those of its own key; without a key, of everybody without one."""
+        return "" if self.key_id is None else f"key {self.key_id}"
+
     def require(self, scope: str) -> None:
         """Raises `Refusal` (403; 401 where there was no key) unless the caller has the scope."""
         if scope in self.scopes:

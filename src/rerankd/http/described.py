@@ -38,12 +38,20 @@ class Latency(Answered):
     max: float
 
 
+class Cache(Answered):
+    hits: int
+    misses: int
+    entries: int
+    size_bytes: int
+
+
 class Figures(BaseModel):
     rerank_skipped_total: int
     rerank_latency_ms: Latency
     rerank_batch_size: int
     device: str | None
     enabled: bool | None
+    rerank_cache: Cache | None = None
 
 
 class FlagBody(BaseModel):
@@ -73,6 +81,8 @@ class StatusBody(BaseModel):
     memory: MemoryState
     version: str
     limits: dict[str, float]
+    refiner: dict[str, Any] | None
+    cache: Cache | None
 
 
 class LiveFigures(BaseModel):

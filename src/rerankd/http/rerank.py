@@ -74,6 +74,7 @@ class Rerank:
                 asked: dict[str, Any] = {
                     "budget_ms": budget,
                     "rate_limited": entry.rate_limited,
+                    "tenant": caller.tenant,
                     "arrived": arrived,
                     "top_k": call.top_k,
                     "min_score": call.min_score,

@@ -1,5 +1,6 @@
 """How the service is: `/info`, `/health`, `/ready`, `/metrics`, `/api/v1/status`, `/api/v1/live`, `/admin/flag`."""
 
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -165,6 +166,7 @@ def _told(status: Status) -> dict[str, Any]:
         "flag": flag_to_object(status.flag),
         "flag_source": status.flag_source,
         "enabled": status.enabled,
+        "cache": None if status.cache is None else asdict(status.cache),
     }
 
 
