@@ -66,8 +66,8 @@ def _processes() -> Iterator[tuple[int, int, str]]:
 def nodes(workers: int, cpus: int) -> Iterator[Nodes]:
     """A cluster of so many workers with so many cores each, of which Ray is told and the machine is not."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    # Ray lets its workers give way to everything else on a machine; on a busy one they would hardly start
-    os.environ.setdefault("RAY_worker_niceness", "0")
+    # Ray lets its workers give way to everything else on a machine: they stand for other machines here, and
+    # what starts on them must not take the cores of the ingress and of its callers
     import ray
     from ray import serve
     from ray.cluster_utils import Cluster
@@ -99,9 +99,6 @@ def serving(given: Settings, *, ray: bool = True) -> Iterator[str]:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "tests.prove_scale.service", given.ray.address if ray else "-"]
     process = subprocess.Popen([*command, given.model.model, str(port), str(given.data_dir)])
-    with contextlib.suppress(PermissionError):
-        # the workers stand for other machines: what starts on them must not take the cores of the ingress here
-        os.setpriority(os.PRIO_PROCESS, process.pid, os.getpriority(os.PRIO_PROCESS, 0) - 5)
     url = f"http://127.0.0.1:{port}"
     try:
         until = time.monotonic() + 120
