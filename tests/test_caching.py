@@ -1,7 +1,6 @@
 """A score that is known is not computed again, and changes no order; nobody finds what another has left."""
 
 import threading
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,10 +12,9 @@ from rerankd.core.breaker import BreakerPolicy
 from rerankd.core.cache import CachePolicy
 from rerankd.core.events import Settled
 from rerankd.core.flag import Flag, Mode
-from rerankd.core.job import Job
 from rerankd.core.ports import Model
 from rerankd.core.request import RerankPolicy
-from rerankd.core.types import Outcome, Pair, Reason, Text
+from rerankd.core.types import Outcome, Pair, Reason
 from rerankd.errors import DeviceLost, InvalidRequest
 from rerankd.reranker import Reranker
 from rerankd.settings import Settings
@@ -179,6 +177,17 @@ def test_some_scores_are_never_kept(
             assert scorer.scored == sorted(TEXTS)
         status = reranker.status().cache
         assert status is None or (status.hits, status.entries) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "lines"), [({}, 0), ({"digest": ""}, 1), ({"digest": "", "scores": 0}, 0)]
+)
+def test_whoever_hopes_in_vain_is_told(
+    options: dict[str, Any], lines: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caching(Counting(), **options):
+        pass
+    assert sum("scores of fake are not kept" in line for line in caplog.messages) == lines
 
 
 def test_by_default_nothing_is_kept() -> None:
@@ -383,31 +392,3 @@ def test_nothing_that_is_kept_holds_a_text() -> None:
         assert {type(part) for item in kept.items() for part in item} == {bytes, float}
         assert all(len(key) == 16 and canary.encode() not in key for key in kept)
         assert canary not in repr(reranker.status())
-
-
-def test_a_job_speaks_of_what_is_left_and_its_results_of_all() -> None:
-    job = a_job(["a", "b", "c", "d"], [None, 1.0, None, 2.0], head=2)
-    assert (list(job.texts), job.head, job.unresolved) == (["a", "c"], 1, 2)
-    job.scored(1, 7.0)
-    assert job.results() == [None, 1.0, 7.0, 2.0]
-    assert job.scores() == [None, 7.0]
-
-
-def test_a_job_whose_scores_are_all_known_is_complete_from_the_start() -> None:
-    job = a_job(["a", "b"], [1.0, 2.0], head=2)
-    assert job.complete
-    assert job.head_complete
-    assert job.results() == [1.0, 2.0]
-
-
-def a_job(texts: Sequence[str], known: Sequence[float | None], *, head: int) -> Job:
-    return Job(
-        1,
-        Text("q"),
-        [Text(text) for text in texts],
-        arrived=0.0,
-        deadline=1.0,
-        head=head,
-        max_tokens=64,
-        known=known,
-    )

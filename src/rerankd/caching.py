@@ -8,6 +8,7 @@ on the budget), and of a model that scores pair by pair from a file whose digest
 is behind a model's name.
 """
 
+import logging
 import secrets
 import threading
 from collections.abc import Callable, Sequence
@@ -19,6 +20,8 @@ from rerankd.core.request import Request
 from rerankd.core.types import Text
 
 __all__ = ["Caching", "Lookup"]
+
+_log = logging.getLogger(__name__)
 
 _SECRET_BYTES = 32
 
@@ -56,6 +59,13 @@ class Caching:
                 self._cache.clear()
                 self._secret = self._make_secret(_SECRET_BYTES)
 
+    def meet(self, model: Model) -> None:
+        """Say so where nothing will be kept of a model that was loaded, although that was asked for."""
+        for each in (model, model.refiner):
+            if self._on and each is not None and not _is_known(each):
+                name = each.scorer.traits.model
+                _log.warning("scores of %s are not kept: another model may stand behind that name", name)
+
     def look(
         self,
         model: Model,
@@ -69,11 +79,9 @@ class Caching:
 
         `tenant`: None: the caller has named none, and shares with nobody.
         """
+        if not self._on or tenant is None or request.long_text == "fit" or not _is_known(model):
+            return None
         traits = model.scorer.traits
-        if not self._on or tenant is None or not model.digest or traits.unit != "pair":
-            return None
-        if request.long_text == "fit":
-            return None
         shared = (
             tenant,
             model.digest,
@@ -104,3 +112,8 @@ class Caching:
             return None
         with self._lock:
             return self._cache.status()
+
+
+def _is_known(model: Model) -> bool:
+    """Whether a score of the model's will be the same tomorrow, and says nothing of the pairs beside it."""
+    return bool(model.digest) and model.scorer.traits.unit == "pair"

@@ -367,6 +367,7 @@ class Reranker:
             self._caching.forget()
             if model is not self._known_model:
                 self._known_model = model
+                self._caching.meet(model)
                 self._renew(self._circuit, model)
                 if refiner is not None:
                     self._renew(self._refining.circuit, refiner)

@@ -17,6 +17,7 @@ import pytest
 
 from rerankd.backends.isolated import IsolatedScorer, load_isolated
 from rerankd.backends.isolation.policy import IsolationPolicy
+from rerankd.core.cache import CachePolicy
 from rerankd.core.events import CircuitChanged, ModelChanged, ScorerLost
 from rerankd.core.ports import HealthChange, Model
 from rerankd.core.types import Outcome, Pair, Reason, Text
@@ -345,6 +346,27 @@ def reranker(observer: RecordingObserver) -> Iterator[Reranker]:
         yield made
 
 
+def test_scores_are_kept_here_until_the_process_is_replaced(observer: RecordingObserver) -> None:
+    """A new process may run in another form, or on another device."""
+    with Reranker(
+        lambda: load_isolated(HERE + "plain", {"digest": "d"}, clock=SystemClock(), policy=QUICK),
+        name="fake",
+        cache=CachePolicy(scores=10),
+        observers=[observer],
+    ) as reranker:
+        hits = []
+        for lost in (False, False, True, False):
+            if lost:
+                os.kill(health(reranker).pid, signal.SIGKILL)
+                until(lambda: observer.of(ScorerLost) and reranker.status().model_state == "ready")
+            ranking = reranker.rerank("sky", ["the sky is blue", "a sea"], tenant="t", budget_ms=None)
+            assert ranking.outcome is Outcome.RERANKED
+            kept = reranker.status().cache
+            assert kept is not None
+            hits.append(kept.hits)
+    assert hits == [0, 2, 2, 4]
+
+
 def health(reranker: Reranker) -> Any:
     assert reranker._engine.model is not None
     return reranker._engine.model.health
@@ -418,6 +440,7 @@ def test_the_real_model_gives_the_very_same_scores_over_there(embedded: Path, tm
     there = load_isolated("rerankd.wiring:load_for_isolation", spec, clock=SystemClock())
     try:
         assert there.scorer.traits == here.scorer.traits
+        assert there.digest == here.digest != ""
         query, texts = Text("why is the sky blue"), [Text("It scatters light."), Text("Bananas ripen. " * 60)]
         scores = []
         for model in (here, there):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from rerankd.core.breaker import Verdict
-from rerankd.core.conclusion import Conclusion, conclude
+from rerankd.core.conclusion import Conclusion, conclude, refused
 from rerankd.core.job import Job
 from rerankd.core.types import OnDeadline, Outcome, Reason
 from tests.core.make import a_job
@@ -139,3 +139,45 @@ def test_concluding_twice_gives_the_same_whatever_comes_late() -> None:
 def test_what_a_scorer_left_without_a_failure_is_told_with_its_reason() -> None:
     found = ended(lambda job: job.leave(3, Reason.OVERLOADED), scored=2)
     assert (found.outcome, found.reason, found.depth) == (Outcome.PARTIAL, Reason.OVERLOADED, 2)
+
+
+# -- with scores that were known before -----------------------------------------------------------------------
+
+
+def knowing(*known: float | None) -> Job:
+    return a_job([10] * len(known), head=2, known=known)
+
+
+def test_a_known_score_counts_in_the_depth_and_not_for_the_scorer() -> None:
+    job = knowing(1.0, 2.0, 3.0, None)
+    job.begin("inference", 0.0)
+    job.failed([0])
+    job.close(overran=False)
+    found = conclude(job, "partial")
+    assert (found.outcome, found.reason, found.depth) == (Outcome.PARTIAL, Reason.MODEL_ERROR, 3)
+    assert (found.logits, found.verdict) == ((1.0, 2.0, 3.0, None), BAD)
+
+
+def test_where_everything_was_known_the_scorer_is_not_judged() -> None:
+    job = knowing(1.0, 2.0)
+    job.close(overran=True)
+    found = conclude(job, "retrieval")
+    assert (found.outcome, found.reason, found.depth, found.verdict) == (Outcome.RERANKED, None, 2, UNJUDGED)
+
+
+@pytest.mark.parametrize(
+    ("known", "on_deadline", "outcome", "depth"),
+    [
+        ((1.0, None), "partial", Outcome.PARTIAL, 1),
+        ((1.0, None), "retrieval", Outcome.SKIPPED, 0),
+        ((None, None), "partial", Outcome.SKIPPED, 0),
+        ((), "partial", Outcome.SKIPPED, 0),
+    ],
+)
+def test_of_a_job_that_is_refused_what_was_known_is_left(
+    known: tuple[float | None, ...], on_deadline: OnDeadline, outcome: Outcome, depth: int
+) -> None:
+    job = knowing(*known) if known else a_job([10] * 2)
+    found = refused(job, Reason.OVERLOADED, on_deadline)
+    assert (found.outcome, found.reason, found.depth) == (outcome, Reason.OVERLOADED, depth)
+    assert (len(found.logits), found.verdict) == (2, UNJUDGED)

@@ -207,3 +207,23 @@ def test_its_first_work_begins_it() -> None:
     job.begin("tokenize", 1.0)
     job.begin("inference", 2.0)
     assert (job.begun, job.first_work) == (True, 1.0)
+
+
+def test_where_scores_were_known_before_it_speaks_of_the_rest_and_its_results_of_all() -> None:
+    job = a_job([10, 20, 30, 40], head=2, known=[None, 1.0, None, 2.0])
+    assert (job.lengths, job.head, job.unresolved) == ([10, 30], 1, 2)
+    assert job.waiting_pairs == 2
+    job.scored(1, 7.0)
+    assert job.results() == [None, 1.0, 7.0, 2.0]
+    assert job.scores() == [None, 7.0]
+
+
+def test_a_head_that_was_known_before_leaves_one_of_the_rest_to_be_judged_by() -> None:
+    assert a_job([10] * 4, head=2, known=[1.0, 2.0, None, None]).head == 1
+
+
+def test_a_job_whose_scores_were_all_known_is_complete_from_the_start() -> None:
+    job = a_job([10, 10], head=2, known=[1.0, 2.0])
+    assert job.complete
+    assert job.head_complete
+    assert (job.results(), job.scores(), job.waiting_pairs) == ([1.0, 2.0], [], 0)

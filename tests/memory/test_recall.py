@@ -7,11 +7,16 @@ from typing import Any
 
 import pytest
 
+from rerankd.core.cache import CachePolicy
+from rerankd.core.ports import Model
+from rerankd.core.types import Outcome
 from rerankd.errors import SealError, StoreError
 from rerankd.memory.embedder import Run
 from rerankd.memory.keys import LocalKeys
 from rerankd.memory.memory import Memory
 from rerankd.memory.testing import InMemoryEpochs, InMemoryStore, fake_memory
+from rerankd.reranker import Reranker
+from rerankd.testing import FakeScorer, FakeTokenizer
 from tests.memory.meddled import Meddled
 
 pytestmark = pytest.mark.threads
@@ -165,3 +170,16 @@ async def test_a_record_that_names_another_embedder_in_between_is_refused() -> N
         user.record = replace(user.record, embedder="other")
         with pytest.raises(StoreError, match="reembed"):
             await memory.query("one", user_id="ada")
+
+
+async def test_nothing_of_a_memory_is_kept_by_a_reranker_that_keeps_scores() -> None:
+    model = Model(scorer=FakeScorer(), tokenizer=FakeTokenizer(), max_tokens=64, digest="d")
+    reranker = Reranker(lambda: model, name="fake", cache=CachePolicy(scores=100))
+    async with fake_memory(reranker=reranker) as memory:
+        await memory.add(["a b", "b c"], user_id="ada")
+        for _ in range(2):
+            recall = await memory.query("b", user_id="ada", budget_ms=None)
+            assert recall.outcome is Outcome.RERANKED
+        kept = reranker.status().cache
+    assert kept is not None
+    assert (kept.hits, kept.misses, kept.entries) == (0, 0, 0)

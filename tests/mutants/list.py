@@ -621,6 +621,51 @@ _REMOTE = (
     ),
 )
 
+_CACHE = (
+    _of(
+        "caching.py",
+        "one tenant finds the scores of another",
+        "        shared = (\n            tenant,",
+        '        shared = (\n            "",',
+        "tests/test_caching.py::test_a_score_is_found_for_exactly_the_same_question_only",
+    ),
+    _of(
+        "caching.py",
+        "a score is found for another query",
+        "            request.query,\n",
+        "",
+        "tests/test_caching.py::test_a_score_is_found_for_exactly_the_same_question_only",
+    ),
+    _of(
+        "caching.py",
+        "a forked child shares its parent's secret",
+        'self._secret = self._make_secret(_SECRET_BYTES) if self._on else b""',
+        'self._secret = getattr(self, "_secret", b"s" * 32)',
+        "tests/test_caching.py::test_a_forked_child_has_a_cache_and_a_secret_of_its_own",
+    ),
+    _of(
+        "core/cache.py",
+        "where a part of a fingerprint ends does not count",
+        "return len(data).to_bytes(8) + data",
+        "return data",
+        _CORE + "test_cache.py::test_where_one_part_ends_and_the_next_begins_counts",
+    ),
+    _of(
+        "core/cache.py",
+        "the cache has no limit",
+        "while len(self._scores) > self._most:",
+        "while False:",
+        _CORE + "test_cache.py::test_it_holds_the_scores_used_last_and_no_more",
+    ),
+    _of(
+        "core/conclusion.py",
+        "a known score is a good call of the scorer",
+        "sum(score is not None for score in job.scores())",
+        "sum(score is not None for score in job.results())",
+        _CORE + "test_conclusion.py::test_a_known_score_counts_in_the_depth_and_not_for_the_scorer",
+    ),
+)
+
 MUTANTS: tuple[Mutant, ...] = (
     *_RANKING,
     *_SCHEDULING,
@@ -629,4 +674,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *_SERVING,
     *_ISOLATION,
     *_REMOTE,
+    *_CACHE,
 )

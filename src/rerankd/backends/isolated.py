@@ -43,6 +43,7 @@ def load_isolated(
         tokenizer=IsolatedTokenizer(supervisor) if loaded.encodes else None,
         max_tokens=loaded.max_tokens,
         health=supervisor,
+        digest=loaded.digest,
     )
 
 

@@ -67,7 +67,7 @@ def plain(spec: Mapping[str, Any]) -> Model:
     logging.getLogger("rerankd.fake").warning("loaded as %s", spec.get("name", "fake"))
     logging.getLogger("elsewhere").warning("somebody else's line")
     traits = {"model": spec.get("name", "fake"), "concurrency": spec.get("concurrency", 2)}
-    return Model(scorer=Obedient(**traits), tokenizer=None, max_tokens=512)
+    return Model(scorer=Obedient(**traits), tokenizer=None, max_tokens=512, digest=spec.get("digest", ""))
 
 
 def encoding(spec: Mapping[str, Any]) -> Model:

@@ -73,10 +73,12 @@ def test_another_device_is_the_same_model_and_another_activation_is_not() -> Non
         "traits": {"model": "m", "device": "cuda:0", "concurrency": 1, "activation": "sigmoid"},
         "max_tokens": 512,
         "encodes": True,
+        "digest": "d",
     }
     cpu = told | {"traits": told["traits"] | {"device": "cpu", "concurrency": 4}}  # type: ignore[operator]
     probabilities = told | {"traits": told["traits"] | {"activation": "identity"}}  # type: ignore[operator]
     assert Loaded(told).same_scores(Loaded(cpu))
+    assert Loaded(told).same_scores(Loaded(told | {"digest": "e"}))  # on CUDA it is another file
     assert not Loaded(told).same_scores(Loaded(probabilities))
     assert not Loaded(told).same_scores(Loaded(told | {"max_tokens": 128}))
 

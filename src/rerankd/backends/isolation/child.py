@@ -126,6 +126,7 @@ class _Child:
                 "traits": {name: getattr(traits, name) for name in type(traits).__dataclass_fields__},
                 "max_tokens": model.max_tokens,
                 "encodes": model.tokenizer is not None,
+                "digest": model.digest,
             }
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the loader's boundary: no model is an answer
             ours = isinstance(error, RerankdError)

@@ -43,12 +43,13 @@ _WORDS: dict[LossCause, str] = {
 class Loaded:
     """What a process says of the model that it has loaded."""
 
-    __slots__ = ("encodes", "max_tokens", "traits")
+    __slots__ = ("digest", "encodes", "max_tokens", "traits")
 
     def __init__(self, told: Mapping[str, Any]) -> None:
         self.traits = ScorerTraits(**told["traits"])
         self.max_tokens = int(told["max_tokens"])
         self.encodes = bool(told["encodes"])
+        self.digest = str(told["digest"])
 
     def same_scores(self, other: "Loaded") -> bool:
         """Whether its answers mean the same. Another device, or more room in it, is no other model."""
