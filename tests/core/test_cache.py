@@ -96,6 +96,7 @@ def test_half_of_a_surrogate_pair_has_a_fingerprint_too() -> None:
 def test_no_more_of_a_request_is_hashed_than_takes_a_moment() -> None:
     half = "x" * (CHARACTERS // 2)
     assert len(list(fingerprints(SECRET, ["q"], ["a", half, half, "b"]))) == 2
+    assert len(list(fingerprints(SECRET, ["q"], ["a"] * CHARACTERS))) < CHARACTERS / 99
 
 
 def test_a_number_of_scores_below_nothing_is_refused() -> None:
