@@ -206,7 +206,10 @@ def build_service(
         joined = joined_traces
         at_end.append(provider.shutdown)
     isolated = settings.model.isolated or (policy.isolated and hasattr(os, "fork"))
-    reranker = build(settings, observers=observers, wait=False, isolated=isolated, load=load, flag=flag)
+    # whoever waits for an answer over HTTP has it only when it is written, sent and read
+    guarded = replace(settings.rerank, guard_ms=settings.rerank.guard_ms + policy.answer_ms)
+    served = replace(settings, rerank=guarded)
+    reranker = build(served, observers=observers, wait=False, isolated=isolated, load=load, flag=flag)
     memory = None
     if policy.memory:
         from rerankd.http.memory.opening import ServedMemory

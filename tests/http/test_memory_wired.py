@@ -96,3 +96,13 @@ def test_a_wrong_setting_stops_the_start(settings: Settings, monkeypatch: pytest
     monkeypatch.setitem(__import__("sys").modules, "rerankd.memory.store.postgres", None)
     with pytest.raises(BackendError, match=r"rerankd\[memory,embedded\]"):
         build_service(settings)
+
+
+def test_some_of_each_budget_is_kept_for_the_way_of_an_answer(settings: Settings) -> None:
+    reranks = replace(settings.rerank, guard_ms=2.0)
+    served = replace(
+        settings, rerank=reranks, http=replace(settings.http, memory=False, answer_ms=6.0, isolated=False)
+    )
+    service = build_service(served)
+    assert service.reranker.policy.guard_ms == 8.0
+    service.reranker.close()
