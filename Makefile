@@ -13,7 +13,8 @@
 #   make prove-service those of the service, over HTTP
 #   make bench         the quick performance report           make clean-all remove the environments as well
 #   make bench-peers   beside other rerankers                 make pin       renew requirements/*.txt
-#   make perf-gate     the ratios against the baseline
+#   make perf-gate     the ratios against the baseline    make bench-load  in process, at each arrival rate
+#   make bench-page    docs/benchmarks.md of all that     make bench-figures  a long list, memory, first answer
 #   make gpu-report    all of a GPU host, as Markdown and JSON
 #   make bench-service under load, beside Infinity
 
@@ -24,6 +25,8 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
+OPTIMUM := .venv-optimum
+INFINITY := .venv-infinity
 INSTALL := -m pip --disable-pip-version-check install --quiet
 PINS := requirements/tests.txt
 TEST_EXTRAS := embedded,dev,evaluation,openfeature,gpu,http,client,memory,otel,torch,distill,batch
@@ -34,7 +37,7 @@ ARGS ?=
 
 BUILD ?= build
 
-.PHONY: distill-default help demo serve test lint format unit chromium docs test-extras test-deploy test-clients prove prove-memory prove-scale bench bench-peers gpu-report pin clean clean-all fuzz prove-service bench-service perf-gate
+.PHONY: distill-default help demo serve test lint format unit chromium docs test-extras test-deploy test-clients prove prove-memory prove-scale bench bench-peers bench-load bench-figures bench-page gpu-report pin clean clean-all fuzz prove-service bench-service perf-gate
 help:
 	@awk '!/^#/ { exit } { sub(/^# ?/, ""); print }' Makefile
 
@@ -69,6 +72,19 @@ $(PEERS)/.peers: benchmarks/peers/requirements.txt requirements/peers.txt pyproj
 	@echo "Installing the other rerankers into $(PEERS) (about 2 GB, once) ..."
 	@$(PEERS)/bin/python $(INSTALL) -c requirements/peers.txt -r benchmarks/peers/requirements.txt -e '.[embedded]'
 	@touch $@
+
+$(OPTIMUM)/.peers: benchmarks/peers/requirements-optimum.txt requirements/optimum.txt
+	@tools/venv $(OPTIMUM)
+	@echo "Installing sentence-transformers' other back ends into $(OPTIMUM) (about 2 GB, once) ..."
+	@$(OPTIMUM)/bin/python $(INSTALL) -c requirements/optimum.txt -r benchmarks/peers/requirements-optimum.txt
+	@touch $@
+
+# benchmarks/service.py looks at the same stamp.
+$(INFINITY)/.installed: benchmarks/infinity/requirements.txt
+	@tools/venv $(INFINITY)
+	@echo "Installing Infinity into $(INFINITY) (about 2 GB, once) ..."
+	@$(INFINITY)/bin/python $(INSTALL) -r benchmarks/infinity/requirements.txt
+	@cp benchmarks/infinity/requirements.txt $@
 
 # --- what people run ------------------------------------------------------------------------------------------
 
@@ -142,8 +158,19 @@ bench: $(VENV)/.tests
 perf-gate: $(VENV)/.tests
 	@$(OFFLINE) $(BIN)/python -m benchmarks.gate $(ARGS)
 
-bench-peers: $(PEERS)/.peers
+bench-peers: $(PEERS)/.peers $(OPTIMUM)/.peers $(INFINITY)/.installed
 	@$(OFFLINE) $(PEERS)/bin/python -m benchmarks.peers $(ARGS)
+
+# MODEL=small for the small one.
+bench-load: $(VENV)/.tests
+	@$(OFFLINE) $(BIN)/python -m benchmarks.arrivals --model $(or $(MODEL),large) $(ARGS)
+
+bench-figures: $(VENV)/.tests
+	@status=0; for figure in first-answer long-list memory; do \
+		$(OFFLINE) $(BIN)/python -m benchmarks.figures $$figure $(ARGS) || status=1; done; exit $$status
+
+bench-page:
+	@$(or $(wildcard $(BIN)/python),python3) -m benchmarks.page --take
 
 gpu-report: $(VENV)/.tests
 	@$(OFFLINE) $(BIN)/python -m benchmarks.gpu $(ARGS)
@@ -154,10 +181,11 @@ pin:
 	@tools/pin requirements/tests.txt -e '.[$(TEST_EXTRAS)]'
 	@tools/pin requirements/scale.txt -e '.[$(TEST_EXTRAS),ray]'
 	@tools/pin requirements/peers.txt -r benchmarks/peers/requirements.txt -e '.[embedded]'
+	@tools/pin requirements/optimum.txt -r benchmarks/peers/requirements-optimum.txt
 
 clean:
 	rm -rf build dist artefacts .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find src tests benchmarks tools docs \( -name __pycache__ -o -name '*.egg-info' \) -prune -exec rm -rf {} +
 
 clean-all: clean
-	rm -rf $(VENV) $(PEERS) .venv-clients .venv-infinity
+	rm -rf $(VENV) $(PEERS) $(OPTIMUM) $(INFINITY) .venv-clients

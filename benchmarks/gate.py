@@ -12,7 +12,6 @@ only informs. Where `make bench-peers` has left its report, the ratios to the pe
 import argparse
 import importlib.metadata
 import json
-import os
 import sys
 import tempfile
 import time
@@ -28,8 +27,10 @@ import onnxruntime as ort  # type: ignore[import-untyped]
 from tokenizers import Tokenizer
 
 import rerankd
-from benchmarks.peers.files import ARTEFACTS, carried
-from benchmarks.peers.workloads import WORKLOADS, Request, Workload, requests
+from benchmarks.machine import RESULTS, cores
+from benchmarks.peers.contenders import OURS
+from benchmarks.peers.files import carried
+from benchmarks.workloads import MIXED, WORKLOADS, Request, Workload, add_arguments, chosen, requests
 from rerankd.settings import Settings
 
 __all__ = ["BASELINE", "SCHEMA", "Figure", "judge", "read_baseline"]
@@ -136,12 +137,16 @@ def measure(
 
 def peers() -> dict[tuple[str, str], float]:
     """The ratios of the last `make bench-peers`, if there was one here."""
-    path = ARTEFACTS / "peers.json"
+    path = RESULTS / "peers.json"
     if not path.exists():
         return {}
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    report = json.loads(path.read_text(encoding="utf-8"))
+    rows = [row for workload in report["workloads"] for row in workload["rows"]]
+    wrong = {name for name, about in report["contenders"].items() if about["wrong"]}
     return {
-        (row["workload"], row["contender"]): row["ratio"] for row in rows if row["contender"] != "rerankd"
+        (row["workload"], row["contender"]): row["ratio"]
+        for row in rows
+        if row["contender"] != OURS and row["contender"] not in wrong
     }
 
 
@@ -167,20 +172,21 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="few rounds of one workload; never fails")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--write", action="store_true", help="make what is measured the baseline")
+    add_arguments(parser)
     arguments = parser.parse_args()
-    workloads, rounds = (WORKLOADS[:1], 4) if arguments.quick else (WORKLOADS, arguments.rounds)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workloads = chosen(arguments, [MIXED] if arguments.quick else WORKLOADS)
+    rounds = 4 if arguments.quick else arguments.rounds
     measured: dict[tuple[str, str], float] = {}
     with tempfile.TemporaryDirectory() as data_dir:
         settings = Settings.load(data_dir=data_dir).uncached()
         with rerankd.open(settings=settings, require_model=True) as reranker:
-            loop = PlainLoop(cores)
+            loop = PlainLoop(cores())
             for workload in workloads:
                 measured[workload.name, LOOP] = measure(reranker, loop, workload, rounds)
     if not arguments.quick:
         measured |= peers()
     if arguments.write:
-        write(measured, cores)
+        write(measured)
     baseline = read_baseline()
     figures = judge(measured, baseline)
     approved = all(each.approved for each in figures)
@@ -192,7 +198,7 @@ def main() -> int:
     return 0 if approved or arguments.quick else 1
 
 
-def write(measured: Mapping[tuple[str, str], float], cores: int) -> None:
+def write(measured: Mapping[tuple[str, str], float]) -> None:
     """Keeps the tolerance, the floors and what was not measured now."""
     baseline = read_baseline()
     known = {(each["workload"], each["against"]): each for each in baseline["ratios"]}
@@ -201,7 +207,7 @@ def write(measured: Mapping[tuple[str, str], float], cores: int) -> None:
         entry["ratio"] = round(ratio, 2)
     baseline["ratios"] = list(known.values())
     versions = {name: importlib.metadata.version(name) for name in ("rerankd", "onnxruntime", "tokenizers")}
-    baseline["measured"] = {"date": time.strftime("%Y-%m-%d"), "cores": cores, **versions}
+    baseline["measured"] = {"date": time.strftime("%Y-%m-%d"), "cores": cores(), **versions}
     BASELINE.write_text(json.dumps(baseline, indent=1) + "\n", encoding="utf-8")
 
 

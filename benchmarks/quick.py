@@ -20,12 +20,11 @@ from itertools import islice
 from statistics import median
 
 import rerankd
-from benchmarks.peers.workloads import WORKLOADS, Request, requests, token_summary
+from benchmarks.workloads import MIXED, Request, requests, token_summary
 from rerankd.settings import Settings
 
 __all__: list[str] = []
 
-MIXED = WORKLOADS[0]
 TICK_SECONDS = 0.005
 IMPORT = "import time; t = time.perf_counter(); import rerankd; print((time.perf_counter() - t) * 1e3)"
 FIRST_ANSWER = """

@@ -1,15 +1,17 @@
-"""The run as a table for people and as JSON."""
+"""What a run came to: rows, what was wanted of them, and the JSON that docs/benchmarks.md is written from."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from statistics import median, quantiles
 from typing import Any
 
 from benchmarks.peers.contenders import OURS
 from benchmarks.peers.turn import Turn
-from benchmarks.peers.workloads import Workload, token_summary
+from benchmarks.workloads import Workload
 
-__all__ = ["TARGETS", "Row", "as_json", "markdown", "rows", "verdicts"]
+__all__ = ["SCHEMA", "TARGETS", "Row", "rows", "verdicts"]
 
+SCHEMA = 2
 TARGETS = {
     ("mixed", "flashrank"): 4.5,
     ("mixed", "fastembed"): 5.0,
@@ -34,6 +36,10 @@ class Row:
     """Our pairs a second as a multiple of this contender's."""
     cpu_ms: float
     """Median processor time, all threads together."""
+    rss_mb: float
+    """What its process held after the workload's last turn; earlier workloads have left theirs in it."""
+    batch_size: int | None
+    """That a `+tuned` contender has chosen for this workload."""
     disturbed: float
     """The largest share of the machine that other programs took during a turn that counts."""
     largest_logit_difference: float
@@ -42,7 +48,9 @@ class Row:
     """Share of the best eight candidates that rerankd has among its best eight as well."""
 
 
-def rows(workload: Workload, turns: dict[str, list[Turn]]) -> list[Row]:
+def rows(
+    workload: Workload, turns: Mapping[str, list[Turn]], sizes: Mapping[str, int] | None = None
+) -> list[Row]:
     """A row a contender, from its turns with the same requests."""
     baseline = OURS if OURS in turns else next(iter(turns))
     ours = median(turn.ms for turn in turns[baseline])
@@ -52,7 +60,7 @@ def rows(workload: Workload, turns: dict[str, list[Turn]]) -> list[Row]:
         logits = [turn.logits for turn in taken]
         times = [turn.ms for turn in taken]
         middle = median(times)
-        tenths = quantiles(times, n=10, method="inclusive")
+        tenths = quantiles(times, n=10, method="inclusive") if len(times) > 1 else times
         found.append(
             Row(
                 workload=workload.name,
@@ -60,9 +68,11 @@ def rows(workload: Workload, turns: dict[str, list[Turn]]) -> list[Row]:
                 median_ms=middle,
                 p10_ms=tenths[0],
                 p90_ms=tenths[-1],
-                pairs_per_second=len(workload.words) / middle * 1e3,
+                pairs_per_second=workload.candidates / middle * 1e3,
                 ratio=middle / ours,
                 cpu_ms=median(turn.cpu_ms for turn in taken),
+                rss_mb=taken[-1].rss_mb,
+                batch_size=(sizes or {}).get(name),
                 disturbed=max(turn.others for turn in taken),
                 largest_logit_difference=max(
                     abs(a - b)
@@ -75,64 +85,19 @@ def rows(workload: Workload, turns: dict[str, list[Turn]]) -> list[Row]:
     return found
 
 
-def verdicts(found: list[Row]) -> list[dict[str, Any]]:
+def verdicts(found: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Each figure that the project wants to reach, and what was measured."""
     return [
         {
-            "workload": row.workload,
-            "contender": row.contender,
-            "ratio": round(row.ratio, 2),
-            "target": TARGETS[row.workload, row.contender],
-            "reached": row.ratio >= TARGETS[row.workload, row.contender],
+            "workload": row["workload"],
+            "contender": row["contender"],
+            "ratio": round(row["ratio"], 2),
+            "target": TARGETS[row["workload"], row["contender"]],
+            "reached": row["ratio"] >= TARGETS[row["workload"], row["contender"]],
         }
         for row in found
-        if (row.workload, row.contender) in TARGETS
+        if (row["workload"], row["contender"]) in TARGETS
     ]
-
-
-def markdown(
-    workloads: list[Workload], found: list[Row], settings: dict[str, str], machine: dict[str, Any]
-) -> str:
-    """The whole report, one table a workload."""
-    lines = [f"- {key}: {value}" for key, value in machine.items()]
-    columns = ["median ms", "p10-p90", "pairs/s", "ours is ... times as fast", "CPU ms", "other load"]
-    columns += ["max Δ logit", "same top 8"]
-    for workload in workloads:
-        lines += ["", f"### {workload.title} ({token_summary(workload)})", "", f"| | {' | '.join(columns)} |"]
-        lines += [f"|---|{'---:|' * len(columns)}"]
-        lines += [_line(row) for row in found if row.workload == workload.name]
-    lines += ["", "### Settings", ""] + [f"- {name}: {text}" for name, text in settings.items()]
-    lines += ["", "### Figures to reach", ""]
-    lines += [
-        f"- {'reached' if verdict['reached'] else 'MISSED'}: {verdict['workload']}, {verdict['contender']}: "
-        f"{verdict['ratio']:.2f} (at least {verdict['target']})"
-        for verdict in verdicts(found)
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _line(row: Row) -> str:
-    cells = [
-        row.contender,
-        f"{row.median_ms:.0f}",
-        f"{row.p10_ms:.0f}-{row.p90_ms:.0f}",
-        f"{row.pairs_per_second:.0f}",
-        f"{row.ratio:.2f}",
-        f"{row.cpu_ms:.0f}",
-        f"{row.disturbed:.0%}",
-        f"{row.largest_logit_difference:.2f}",
-        f"{row.same_top_8:.0%}",
-    ]
-    return f"| {' | '.join(cells)} |"
-
-
-def as_json(found: list[Row], settings: dict[str, str], machine: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "machine": machine,
-        "settings": settings,
-        "rows": [asdict(row) for row in found],
-        "figures": verdicts(found),
-    }
 
 
 def _overlap(some: list[list[float]], others: list[list[float]]) -> float:

@@ -14,4 +14,6 @@ class Turn:
     """All its threads together."""
     others: float
     """The share of the machine that other programs took meanwhile."""
+    rss_mb: float
+    """What its process held afterwards."""
     logits: list[float]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from benchmarks.gate import LOOP, SCHEMA, judge, measure, read_baseline, report
-from benchmarks.peers.workloads import WORKLOADS
+from benchmarks.workloads import WORKLOADS
 
 BASELINE = {
     "schema": SCHEMA,
@@ -44,6 +44,7 @@ def test_the_committed_baseline_holds_what_the_gate_measures():
     assert 0 < baseline["tolerance"] < 0.5
     loops = {each["workload"]: each for each in baseline["ratios"] if each["against"] == LOOP}
     assert set(loops) == {workload.name for workload in WORKLOADS}
+    assert all(each["floor"] == 1.3 for name, each in loops.items() if name != "mixed")
     assert loops["mixed"]["floor"] == 1.15
     assert all(each["ratio"] >= each.get("floor", 0) for each in baseline["ratios"])
 

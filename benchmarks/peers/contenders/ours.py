@@ -5,9 +5,17 @@ from rerankd.settings import Settings
 
 
 class Ours:
+    weights = "int8"
+
     def __init__(self) -> None:
         self._reranker = rerankd.open(settings=Settings.load().uncached(), require_model=True).__enter__()
         self.settings = f"defaults, budget_ms=None, {self._reranker.status().workers} workers"
+
+    def set_batch_size(self, size: int) -> None:
+        raise SystemExit("rerankd chooses for itself")
+
+    def close(self) -> None:
+        pass
 
     def run(self, query: str, texts: list[str]) -> rerankd.Ranking:
         return self._reranker.rerank(query, texts, budget_ms=None)
