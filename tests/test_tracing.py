@@ -1,5 +1,6 @@
 """Spans carry the numbers of an answer, join the caller's trace, and carry no text."""
 
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -9,7 +10,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from rerankd.testing import fake_reranker
-from rerankd.tracing import TracingObserver, export_spans, joined
+from rerankd.tracing import TracingObserver, end_export, export_spans, joined
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 HEADERS = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
@@ -81,10 +82,24 @@ def test_spans_are_sent_to_the_endpoint_of_the_environment(monkeypatch):
         provider = export_spans()
         with fake_reranker(observers=[TracingObserver(provider)]) as reranker:
             reranker.rerank("a canary", ["canary"], budget_ms=None)
-        provider.shutdown()
+        end_export(provider)
         server.shutdown()
         thread.join()
     ((path, body),) = received
     assert path == "/v1/traces"
     assert b"rerank.outcome" in body
     assert b"canary" not in body
+
+
+@pytest.mark.threads
+def test_a_collector_that_does_not_answer_keeps_no_service_from_ending(monkeypatch):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "3600")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        provider = export_spans()
+        with fake_reranker(observers=[TracingObserver(provider)]) as reranker:
+            reranker.rerank("a query", ["a text"], budget_ms=None)
+        end_export(provider, seconds=0.3)
+        asked, _ = silent.accept()
+        with asked:
+            assert asked.recv(4) == b"POST"

@@ -1,5 +1,6 @@
 """OpenTelemetry: a span for each answered request, in the caller's trace, with numbers and no text."""
 
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
 from rerankd.core.events import Event, Settled
 from rerankd.engine.clock import wall_nanoseconds
 
-__all__ = ["TracingObserver", "export_spans", "joined"]
+__all__ = ["TracingObserver", "end_export", "export_spans", "joined"]
+
+_END_S = 2.0
 
 
 class TracingObserver:
@@ -72,14 +75,22 @@ def joined(headers: Mapping[str, str]) -> Iterator[None]:
 def export_spans() -> "SdkTracerProvider":
     """A provider that sends spans where `OTEL_EXPORTER_OTLP_ENDPOINT` says, in the background.
 
-    The exporter reads the usual `OTEL_*` variables itself. Whoever calls this calls its `shutdown()`, which
-    sends what is left.
+    The exporter reads the usual `OTEL_*` variables itself. Whoever calls this calls `end_export`.
     """
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    provider = SdkTracerProvider(resource=Resource.create({"service.name": "rerankd"}))
+    resource = Resource.create({"service.name": "rerankd"})
+    # not at the interpreter's exit as well: that would wait for a collector without a limit of ours
+    provider = SdkTracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return provider
+
+
+def end_export(provider: "SdkTracerProvider", seconds: float = _END_S) -> None:
+    """Send what is left, as far as `seconds` suffice: the SDK waits much longer for a collector that is gone."""
+    ending = threading.Thread(target=provider.shutdown, name="rerankd-spans", daemon=True)
+    ending.start()
+    ending.join(seconds)

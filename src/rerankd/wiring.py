@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -198,13 +199,13 @@ def build_service(
     observers: list[Any] = [metrics, summary, live]
     joined, at_end = None, []
     if settings.traces:
-        from rerankd.tracing import TracingObserver, export_spans
+        from rerankd.tracing import TracingObserver, end_export, export_spans
         from rerankd.tracing import joined as joined_traces
 
         provider = export_spans()
         observers.append(TracingObserver(provider))
         joined = joined_traces
-        at_end.append(provider.shutdown)
+        at_end.append(partial(end_export, provider))
     isolated = settings.model.isolated or (policy.isolated and hasattr(os, "fork"))
     # whoever waits for an answer over HTTP has it only when it is written, sent and read
     guarded = replace(settings.rerank, guard_ms=settings.rerank.guard_ms + policy.answer_ms)

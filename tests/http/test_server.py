@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -124,10 +125,56 @@ def test_the_command_serves_and_ends_at_a_signal(tmp_path: Path, sign: signal.Si
             _, rest = process.communicate(timeout=20)
         finally:
             process.kill()
-    assert process.returncode in (0, 130, -sign)
+    assert process.returncode == 0
     access = [json.loads(each) for each in rest.splitlines() if '"rerankd.access"' in each]
     assert [(each["route"], each["status"]) for each in access] == [("/v2/rerank", 200)]
     assert "Traceback" not in rest
+
+
+@pytest.mark.threads
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+def test_what_runs_beside_the_server_is_closed_after_a_signal(tmp_path: Path, sign: signal.Signals):
+    """The command in small: the signal must not end the process before the service is over."""
+    script = tmp_path / "service.py"
+    script.write_text(
+        "import asyncio\n"
+        "from rerankd.engine.clock import SystemClock\n"
+        "from rerankd.http.access import OpenAccess\n"
+        "from rerankd.http.app import create_app\n"
+        "from rerankd.http.policy import HttpPolicy\n"
+        "from rerankd.http.server import Server\n"
+        "from rerankd.http.service import Service\n"
+        "from rerankd.testing import FakeScorer, fake_reranker\n"
+        "reranker, policy = fake_reranker(FakeScorer(), wait=False), HttpPolicy(listen_port=0)\n"
+        "server = Server(create_app(reranker, policy=policy, access=OpenAccess()), policy, SystemClock())\n"
+        "at_end = (lambda: print('closed', flush=True),)\n"
+        "service = Service(reranker, server, clock=SystemClock(), at_end=at_end)\n"
+        "asyncio.run(service.run(lambda _: print('listening', flush=True)))\n",
+        encoding="utf-8",
+    )
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "listening\n"
+            process.send_signal(sign)
+            rest, _ = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert rest == "closed\n"
+    assert process.returncode == 0
+
+
+def test_an_address_that_is_taken_is_one_line_before_anything_is_started(tmp_path: Path):
+    environment = {**os.environ, "RERANKD_DATA_DIR": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        command = [COMMAND, "serve", "--port", str(port)]
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False, timeout=60
+        )
+    assert done.returncode == 1
+    said = [line for line in done.stderr.splitlines() if line]
+    assert said == [f"rerankd: cannot listen on 127.0.0.1, port {port}: Address already in use"]
 
 
 def test_the_command_refuses_to_be_open_to_the_world_without_a_key(tmp_path: Path):

@@ -38,15 +38,19 @@ def _stopped(sign: signal.Signals, quick: bool) -> Iterator[Line]:
         "0",
         f"{len(broken)}; {answered} answered, {refused} told 503, {len(seen) - answered - refused} not accepted,"
         f" of {len(seen)}; exit status {status}",
-        not broken and answered > 0 and status in (0, -sign, 128 + sign),
+        not broken and answered > 0 and status == 0,
     )
-    late = [each.ms - BUDGET_MS for each in seen if each.status == 200]
+    latest = max((each for each in seen if each.status == 200), key=lambda each: each.ms)
+    late = latest.ms - BUDGET_MS
+    # the caller shares the machine: whose the delay was, the service's own clock tells
+    inside = accepted[latest.id]["ms"] if latest.id in accepted else None
     yield Line(
         8,
         f"latest of the answers around {sign.name}, beyond the budget",
         "≤ 25 ms",
-        f"{max(0.0, *late):.1f} ms",
-        max(late) <= 25,
+        f"{max(0.0, late):.1f} ms; of its {latest.ms:.0f} ms the service had it for {inside} ms,"
+        f" and it was sent {latest.late_start * 1000:.0f} ms later than meant",
+        late <= 25,
         timed=True,
     )
 

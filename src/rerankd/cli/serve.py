@@ -55,7 +55,7 @@ def serve(
     import asyncio
 
     from rerankd.cli.session import load_settings
-    from rerankd.cli.terminal import fail, notice
+    from rerankd.cli.terminal import notice
     from rerankd.logs import configure
 
     given = {
@@ -80,10 +80,4 @@ def serve(
         shown = f"[{policy.listen_host}]" if ":" in policy.listen_host else policy.listen_host
         notice(f"listening on http://{shown}:{server.port} (the page, and the API's description at /docs)")
 
-    try:
-        asyncio.run(service.run(listening))
-    except KeyboardInterrupt:
-        pass  # uvicorn raises the signal again when it has stopped in good order
-    except SystemExit:
-        # uvicorn has no other way to say that it cannot have the address
-        fail(f"cannot listen on {policy.listen_host}, port {policy.listen_port}: see the line above", 1)
+    asyncio.run(service.run(listening))

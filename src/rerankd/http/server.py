@@ -1,6 +1,9 @@
 """Runs the application: listens, stops in good order, and refuses to be open to the world without a key."""
 
 import asyncio
+import os
+import signal
+import socket
 from types import FrameType
 from typing import Any
 
@@ -8,7 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from rerankd.core.ports import Clock
-from rerankd.errors import ConfigError
+from rerankd.errors import ConfigError, RerankdError
 from rerankd.http.access import Access, KeyAccess
 from rerankd.http.edge import is_loopback, wrap
 from rerankd.http.keyfile import KeyFile
@@ -62,13 +65,33 @@ class Server(uvicorn.Server):
         sockets: Any = self.servers[0].sockets
         return int(sockets[0].getsockname()[1])
 
+    async def bind(self) -> list[socket.socket]:
+        """Take the address without listening on it, for `serve`. Raises `RerankdError` where it cannot be had."""
+        host, port = self.config.host, self.config.port
+        try:
+            taken = await asyncio.get_running_loop().create_server(
+                asyncio.Protocol, host, port, start_serving=False
+            )
+        except OSError as error:
+            number = error.errno or 0
+            # the loop words it with the address once more; a name that leads nowhere has a negative number
+            why = os.strerror(number) if number > 0 else error.strerror
+            raise RerankdError(f"cannot listen on {host}, port {port}: {why}") from None
+        bound = [each.dup() for each in taken.sockets]
+        taken.close()
+        return bound
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A signal: not ready any more, and then what uvicorn does. A second SIGINT does not wait."""
-        self._app.state.draining = True
-        super().handle_exit(sig, frame)
+        """A signal: not ready any more, and then it stops as `stop` does. A second SIGINT does not wait.
+
+        It is not raised again afterwards, as uvicorn would: that ends the process before what runs beside the
+        server has been closed, and the last spans have been sent.
+        """
+        self.force_exit = self.force_exit or (self.should_exit and sig == signal.SIGINT)
+        self.stop()
 
     def stop(self) -> None:
-        """As if a signal had come; but afterwards the process goes on."""
+        """Say that it is not ready any more, and stop when what is in flight has been answered."""
         self._app.state.draining = True
         self.should_exit = True
 

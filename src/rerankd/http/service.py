@@ -50,9 +50,13 @@ class Service:
             yield
 
     async def run(self, listening: Callable[[Server], None] = lambda server: None) -> None:
-        """Serve until a signal ends it. `listening` is called when it listens."""
+        """Serve until a signal ends it. `listening` is called when it listens.
+
+        Raises `RerankdError` where the address cannot be had, before anything is started.
+        """
+        sockets = await self.server.bind()
         async with self.started():
-            serving = asyncio.create_task(self.server.serve())
+            serving = asyncio.create_task(self.server.serve(sockets))
             await self.server.listening(serving)
             if self.server.started:
                 listening(self.server)
