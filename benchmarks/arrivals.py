@@ -15,13 +15,13 @@ import itertools
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import rerankd
-from benchmarks.machine import RESULTS, machine, save
+from benchmarks.machine import RESULTS, Others, machine, save
 from benchmarks.workloads import MIXED, Request, add_arguments, chosen, requests
 from rerankd.bench.arrivals import Arrivals, Closed, Open
 from rerankd.bench.load import Shot, fire
@@ -66,6 +66,8 @@ class Level:
     """Answers a second with a complete head, within the same."""
     late_ms: float
     """p99 of how late the generator itself was."""
+    others: float = 0.0
+    """The share of the machine that other programs took meanwhile: above a few percent, it measured them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,21 +210,27 @@ def main() -> int:
 
 def measure(bench: Bench, seconds: float) -> dict[str, Any]:
     """Capacity, levels, depth at each budget."""
-    about = machine()
+    about, watch = machine(), Others()
     pairs = bench.capacity(max(8, int(seconds * 2)))
-    print(f"capacity: {pairs:.0f} pairs a second, {pairs / MIXED.candidates:.2f} requests", flush=True)
+    others = watch.share()
+    print(
+        f"capacity: {pairs:.0f} pairs a second, {pairs / MIXED.candidates:.2f} requests; others' load {others:.0%}",
+        flush=True,
+    )
     levels = []
     for share in LOADS:
         rate = share * pairs / MIXED.candidates
         times = Open(rate=rate, seed=1).times()
         count = max(1, len(list(itertools.takewhile(lambda at: at < seconds, times))))
+        watch = Others()
         shots, heads = bench.fire(Open(rate=rate, seed=1), count, BUDGET_MS)
-        found = level(share, rate, shots, heads, BUDGET_MS)
+        found = replace(level(share, rate, shots, heads, BUDGET_MS), others=watch.share())
         levels.append(asdict(found))
         print(
             f"{share:>5.0%}  {found.requests:>5} requests  p50 {found.p50_ms:4.0f}  p95 {found.p95_ms:4.0f}"
             f"  p99 {found.p99_ms:4.0f} ms  depth {found.depth:4.1f}  heads {found.heads:6.1%}"
-            f"  reranked {found.reranked:4.0%}  partial {found.partial:4.0%}  skipped {found.skipped:4.0%}",
+            f"  reranked {found.reranked:4.0%}  partial {found.partial:4.0%}  skipped {found.skipped:4.0%}"
+            f"  others' load {found.others:.0%}",
             flush=True,
         )
     depths = []
@@ -235,6 +243,7 @@ def measure(bench: Bench, seconds: float) -> dict[str, Any]:
         "schema": SCHEMA,
         "machine": about,
         "pairs_per_second": pairs,
+        "others": others,
         "budget_ms": BUDGET_MS,
         "levels": levels,
         "depths": depths,

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["RESULTS", "cores", "machine", "save"]
+from benchmarks.peers.quiet import OtherLoad
+
+__all__ = ["RESULTS", "Others", "cores", "machine", "save"]
 
 RESULTS = Path(__file__).resolve().parents[1] / "artefacts" / "benchmarks"
 """Figures of this machine; `python -m benchmarks.page` takes them into the checkout."""
@@ -30,6 +32,21 @@ def machine() -> dict[str, Any]:
 def cores() -> int:
     """Those that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Others:
+    """The share of the machine that other programs take from now on."""
+
+    def __init__(self) -> None:
+        self._load, self._own = OtherLoad(cores()), _own_seconds()
+
+    def share(self) -> float:
+        return self._load.share(_own_seconds() - self._own)
+
+
+def _own_seconds() -> float:
+    """Processor time of this process and of its children that have ended."""
+    return sum(os.times()[:4])
 
 
 def save(path: Path, report: Mapping[str, Any]) -> None:

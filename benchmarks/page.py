@@ -72,7 +72,13 @@ def page(found: Mapping[str, Report]) -> str:
         ]
         for name, command in others:
             parts += [f"{_rule(rule)} `{command}` |" for rule in found[name]["rules"]]
-        parts += ["", *(f"`{name}`: {_machine(found[name]['machine'])}" for name, _ in others)]
+        parts += [
+            "",
+            *(
+                f"- `{name}`: {_machine(found[name]['machine'])} Others took {found[name]['others']:.0%} of it."
+                for name, _ in others
+            ),
+        ]
     return "\n".join(parts) + "\n"
 
 
@@ -169,8 +175,8 @@ def _arrivals(found: Mapping[str, Report]) -> list[str]:
             f" {report['pairs_per_second'] / 24:.1f} requests.",
             "",
             "| load | requests/s | sent | p50 ms | p95 | p99 | most | depth | whole heads | reranked | partial"
-            " | skipped | scores/s in time |",
-            "|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+            " | skipped | scores/s in time | others' load |",
+            "|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
         ]
         for each in report["levels"]:
             cells = [
@@ -181,6 +187,7 @@ def _arrivals(found: Mapping[str, Report]) -> list[str]:
                 f"{each['depth']:.1f}",
                 *(f"{each[name]:.1%}" for name in ("heads", "reranked", "partial", "skipped")),
                 f"{each['in_time']:.0f}",
+                f"{each['others']:.0%}",
             ]
             parts.append(f"| {' | '.join(cells)} |")
         parts += ["", "| wanted | measured | |", "|---|---|---|", *map(_rule, report["rules"])]

@@ -13,7 +13,7 @@ import argparse
 import itertools
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -28,6 +28,7 @@ __all__ = [
     "Workload",
     "add_arguments",
     "chosen",
+    "pair_lengths",
     "passage",
     "read",
     "requests",
@@ -181,6 +182,11 @@ def token_summary(workload: Workload) -> str:
 
 def token_lengths(workload: Workload) -> list[int]:
     """Of the pairs of the workload's first requests."""
+    return pair_lengths(islice(requests(workload), len(QUERIES)))
+
+
+def pair_lengths(asked: Iterable[Request]) -> list[int]:
+    """Tokens of each pair of these requests, for the carried model's tokenizer."""
     from tokenizers import Tokenizer
 
     from benchmarks.peers.files import carried
@@ -189,7 +195,7 @@ def token_lengths(workload: Workload) -> list[int]:
     tokenizer.no_padding()
     return [
         len(encoding.ids)
-        for request in islice(requests(workload), len(QUERIES))
+        for request in asked
         for encoding in tokenizer.encode_batch([(request.query, text) for text in request.texts])
     ]
 

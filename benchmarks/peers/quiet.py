@@ -1,4 +1,4 @@
-"""How much of the machine other programs took while a turn was timed.
+"""How much of the machine other programs took while something was timed.
 
 Libraries that split one run over several threads wait for the slowest at every operator; a busy neighbour
 costs them far more than it costs separate single-threaded runs. Such a turn says nothing about a library, so
