@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import rerankd
-from benchmarks.machine import RESULTS, Others, machine, save
+from benchmarks.machine import RESULTS, machine, save
+from benchmarks.others import Others
 from benchmarks.workloads import MIXED, Request, add_arguments, chosen, requests
 from rerankd.bench.arrivals import Arrivals, Closed, Open
 from rerankd.bench.load import Shot, fire

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from rerankd.evaluation.drawing import apart, text
+
 __all__ = ["Axis", "Line", "chart"]
 
 _WIDTH, _HEIGHT = 760, 440
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 210, 84, 64
-_INK, _FAINT, _GRID = "#1f2933", "#66788a", "#e4e9ee"
+_FAINT, _GRID = "#66788a", "#e4e9ee"
 _COLOURS = ("#0f766e", "#b45309", "#4338ca", "#be185d", "#4d7c0f", "#0369a1", "#7c2d12", "#6b21a8", "#374151")
 
 
@@ -45,22 +47,22 @@ def chart(title: str, subtitle: str, across: Axis, up: Axis, lines: Sequence[Lin
         ' font-family="system-ui, sans-serif">',
         f"<title>{escape(title)}: {escape(subtitle)}</title>",
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#ffffff"/>',
-        _text(24, 34, title, size=17, weight=600),
-        _text(24, 56, subtitle, fill=_FAINT),
+        text(24, 34, title, size=17, weight=600),
+        text(24, 56, subtitle, fill=_FAINT),
     ]
     for value in up.ticks:
         y = _down(up, value)
         parts += [
             f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y}" y2="{y}" stroke="{_GRID}"/>',
-            _text(_LEFT - 10, y + 4, f"{value:g}{up.unit}", fill=_FAINT, anchor="end", size=12),
+            text(_LEFT - 10, y + 4, f"{value:g}{up.unit}", fill=_FAINT, anchor="end", size=12),
         ]
     for value in across.ticks:
         told = f"{value:g}{across.unit}"
         parts.append(
-            _text(_over(across, value), _HEIGHT - _BOTTOM + 22, told, fill=_FAINT, anchor="middle", size=12)
+            text(_over(across, value), _HEIGHT - _BOTTOM + 22, told, fill=_FAINT, anchor="middle", size=12)
         )
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
-    parts.append(_text(middle, _HEIGHT - 16, across.title, fill=_FAINT, anchor="middle", size=12))
+    parts.append(text(middle, _HEIGHT - 16, across.title, fill=_FAINT, anchor="middle", size=12))
     names = []
     for number, line in enumerate(lines):
         colour = _COLOURS[number % len(_COLOURS)]
@@ -73,8 +75,8 @@ def chart(title: str, subtitle: str, across: Axis, up: Axis, lines: Sequence[Lin
         )
         parts += [f'<circle cx="{x}" cy="{y}" r="3.5" fill="{colour}"/>' for x, y in points]
         names.append((points[-1][1], line.name, colour))
-    for y, name, colour in _apart(names):
-        parts.append(_text(_WIDTH - _RIGHT + 14, y + 4, name, fill=colour, weight=600, size=12))
+    for y, name, colour in apart(names, _HEIGHT - _BOTTOM):
+        parts.append(text(_WIDTH - _RIGHT + 14, y + 4, name, fill=colour, weight=600, size=12))
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
@@ -84,28 +86,3 @@ def _over(axis: Axis, value: float) -> float:
 
 def _down(axis: Axis, value: float) -> float:
     return round(_HEIGHT - _BOTTOM - axis.share(value) * (_HEIGHT - _TOP - _BOTTOM), 1)
-
-
-def _apart(names: Sequence[tuple[float, str, str]]) -> list[tuple[float, str, str]]:
-    """Names at the lines' ends, moved apart where they would lie upon each other, and up where they fall out."""
-    placed: list[tuple[float, str, str]] = []
-    for y, name, colour in sorted(names):
-        placed.append((max(y, placed[-1][0] + 16) if placed else y, name, colour))
-    low = max(0.0, placed[-1][0] - (_HEIGHT - _BOTTOM)) if placed else 0.0
-    return [(round(y - low, 1), name, colour) for y, name, colour in placed]
-
-
-def _text(
-    x: float,
-    y: float,
-    text: str,
-    *,
-    size: int = 13,
-    weight: int = 400,
-    fill: str = _INK,
-    anchor: str = "start",
-) -> str:
-    return (
-        f'<text x="{x}" y="{y}" font-size="{size}" font-weight="{weight}" fill="{fill}"'
-        f' text-anchor="{anchor}">{escape(text)}</text>'
-    )

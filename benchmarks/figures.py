@@ -24,7 +24,8 @@ from typing import Any
 
 import rerankd
 from benchmarks.arrivals import Rule
-from benchmarks.machine import RESULTS, Others, machine, save
+from benchmarks.machine import RESULTS, machine, save
+from benchmarks.others import Others
 from benchmarks.workloads import MIXED, QUERIES, Request, pair_lengths, passage, requests
 from benchmarks.workloads import MIXED_WORDS as WORDS
 from rerankd.bench.arrivals import Open
@@ -155,9 +156,8 @@ def predicted_depth(
     job = Job(0, Text(request.query), texts, arrived=now, deadline=now, head=len(texts), max_tokens=limit)
     left = (budget_ms - reranker.policy.guard_ms) / 1000 * costs.workers
     for place, tokens in enumerate(lengths or job.lengths):
-        if (
-            place % _ENCODED == 0
-        ):  # a slice at a time, so what an encoding costs at least is paid once for all of it
+        # a slice at a time: what an encoding costs at the least is paid once for all of it
+        if place % _ENCODED == 0:
             left -= costs.encode(job, place, min(place + _ENCODED, len(texts)), now)
         left -= costs.running.seconds(job.weight(tokens), now)
         if left < 0:

@@ -14,9 +14,11 @@ from pathlib import Path
 
 from tests.sim.fleet import FleetReport, FleetScenario, run_fleet
 
+from rerankd.evaluation.drawing import INK, text
+
 SIZES = (1, 3, 10, 30, 100, 300, 1_000)
 _WIDTH, _HEIGHT, _LEFT, _TOP, _PLOT = 760, 520, 70, 70, 170
-_INK, _FAINT = "#1f2933", "#8896a5"
+_FAINT = "#8896a5"
 _SHARES = (("reranked", "#0f766e"), ("partial", "#7dd3c0"), ("skipped", "#d9a441"))
 
 
@@ -80,8 +82,8 @@ def picture(rows: Sequence[Row]) -> str:
         ' font-family="system-ui, sans-serif" font-size="13">',
         f"<title>p99 and outcomes, {span}, simulated</title>",
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#ffffff"/>',
-        _text(24, 32, f"{span}: simulated", size=17),
-        _text(24, 52, "budget 250 ms, 60 % load, bursts, replicas that die and stragglers", fill=_FAINT),
+        text(24, 32, f"{span}: simulated", size=17),
+        text(24, 52, "budget 250 ms, 60 % load, bursts, replicas that die and stragglers", fill=_FAINT),
     ]
     parts += _latency(rows, _TOP) + _outcomes(rows, _TOP + _PLOT + 60)
     return "\n".join([*parts, "</svg>"]) + "\n"
@@ -95,25 +97,25 @@ def _latency(rows: Sequence[Row], top: int) -> list[str]:
     def down(ms: float) -> float:
         return round(top + _PLOT - ms / 300 * _PLOT, 1)
 
-    parts = [_text(24, top + 12, "ms")]
+    parts = [text(24, top + 12, "ms")]
     for ms in (0, 100, 200):
         parts.append(_rule(down(ms), f"{ms}"))
     parts.append(
-        f'<line x1="{_LEFT}" x2="{_WIDTH - 120}" y1="{down(250)}" y2="{down(250)}" stroke="{_INK}"'
+        f'<line x1="{_LEFT}" x2="{_WIDTH - 120}" y1="{down(250)}" y2="{down(250)}" stroke="{INK}"'
         ' stroke-dasharray="4 3"/>'
     )
-    parts.append(_text(_WIDTH - 112, down(250) + 4, "budget"))
+    parts.append(text(_WIDTH - 112, down(250) + 4, "budget"))
     for name, colour in (("p99", "#0f766e"), ("p50", "#7dd3c0")):
         points = [(_across(each.replicas), down(getattr(each, name))) for each in rows]
         line = " ".join(f"{x},{y}" for x, y in points)
         parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts += [f'<circle cx="{x}" cy="{y}" r="4" fill="{colour}"/>' for x, y in points]
-        parts.append(_text(_WIDTH - 112, points[-1][1] + (16 if name == "p99" else 4), name, fill=colour))
+        parts.append(text(_WIDTH - 112, points[-1][1] + (16 if name == "p99" else 4), name, fill=colour))
     return parts
 
 
 def _outcomes(rows: Sequence[Row], top: int) -> list[str]:
-    parts = [_text(24, top - 12, "share of the answers")]
+    parts = [text(24, top - 12, "share of the answers")]
     for share in (0, 50, 100):
         parts.append(_rule(round(top + _PLOT - share / 100 * _PLOT, 1), f"{share} %"))
     for row in rows:
@@ -124,20 +126,16 @@ def _outcomes(rows: Sequence[Row], top: int) -> list[str]:
             parts.append(
                 f'<rect x="{x - 18:.1f}" y="{y:.1f}" width="36" height="{height:.1f}" fill="{colour}"/>'
             )
-        parts.append(_text(x, top + _PLOT + 18, f"{row.replicas:,}", anchor="middle"))
+        parts.append(text(x, top + _PLOT + 18, f"{row.replicas:,}", anchor="middle"))
     for number, (name, colour) in enumerate(_SHARES):
-        parts.append(_text(_WIDTH - 112, top + 20 + 20 * number, name, fill=colour))
-    parts.append(_text(_WIDTH - 112, top + _PLOT + 18, "replicas", fill=_FAINT))
+        parts.append(text(_WIDTH - 112, top + 20 + 20 * number, name, fill=colour))
+    parts.append(text(_WIDTH - 112, top + _PLOT + 18, "replicas", fill=_FAINT))
     return parts
 
 
 def _rule(y: float, label: str) -> str:
     line = f'<line x1="{_LEFT}" x2="{_WIDTH - 120}" y1="{y}" y2="{y}" stroke="#e4e8ec"/>'
-    return line + _text(_LEFT - 8, y + 4, label, fill=_FAINT, anchor="end")
-
-
-def _text(x: float, y: float, text: str, *, size: int = 13, fill: str = _INK, anchor: str = "start") -> str:
-    return f'<text x="{x}" y="{y}" font-size="{size}" fill="{fill}" text-anchor="{anchor}">{text}</text>'
+    return line + text(_LEFT - 8, y + 4, label, fill=_FAINT, anchor="end")
 
 
 if __name__ == "__main__":

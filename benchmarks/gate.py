@@ -27,7 +27,8 @@ import onnxruntime as ort  # type: ignore[import-untyped]
 from tokenizers import Tokenizer
 
 import rerankd
-from benchmarks.machine import RESULTS, cores
+from benchmarks.machine import RESULTS
+from benchmarks.others import cores
 from benchmarks.peers.contenders import OURS
 from benchmarks.peers.files import carried
 from benchmarks.workloads import MIXED, WORKLOADS, Request, Workload, add_arguments, chosen, requests

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.quiet import OtherLoad
+from benchmarks.others import cores
 
-__all__ = ["RESULTS", "Others", "cores", "machine", "save"]
+__all__ = ["RESULTS", "machine", "save"]
 
 RESULTS = Path(__file__).resolve().parents[1] / "artefacts" / "benchmarks"
 """Figures of this machine; `python -m benchmarks.page` takes them into the checkout."""
@@ -27,26 +27,6 @@ def machine() -> dict[str, Any]:
         **{name: importlib.metadata.version(name) for name in ("rerankd", "onnxruntime", "tokenizers")},
         "load average": round(os.getloadavg()[0], 2),
     }
-
-
-def cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-class Others:
-    """The share of the machine that other programs take from now on."""
-
-    def __init__(self) -> None:
-        self._load, self._own = OtherLoad(cores()), _own_seconds()
-
-    def share(self) -> float:
-        return self._load.share(_own_seconds() - self._own)
-
-
-def _own_seconds() -> float:
-    """Processor time of this process and of its children that have ended."""
-    return sum(os.times()[:4])
 
 
 def save(path: Path, report: Mapping[str, Any]) -> None:

@@ -16,10 +16,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import RESULTS, cores, machine, save
+from benchmarks.machine import RESULTS, machine, save
+from benchmarks.others import Others, cores
 from benchmarks.peers.contenders import CONTENDERS, WRONG, environment
 from benchmarks.peers.files import prepare
-from benchmarks.peers.quiet import OtherLoad, Patience
+from benchmarks.peers.quiet import Patience
 from benchmarks.peers.report import SCHEMA, Row, rows, verdicts
 from benchmarks.peers.turn import Turn
 from benchmarks.workloads import MIXED, Request, Workload, add_arguments, chosen, requests, token_lengths
@@ -65,7 +66,7 @@ class Process:
         self.load_seconds: float = ready["load_seconds"]
 
     def ask(self, request: Request, cores: int) -> Turn:
-        others = OtherLoad(cores)
+        others = Others()
         answer = self._told({"query": request.query, "texts": request.texts})
         return Turn(
             ms=answer["ms"],

@@ -4,8 +4,9 @@ import argparse
 import os
 from collections.abc import Callable, Iterator, Mapping
 
+from benchmarks.others import Others
+
 from tests.prove.line import Line
-from tests.prove.others import Others
 
 __all__ = ["Measure", "prove"]
 
