@@ -5,6 +5,7 @@ from html import escape
 
 from rerankd.evaluation.contest import Contest
 from rerankd.evaluation.curve import Curve, Point
+from rerankd.evaluation.drawing import apart, text
 from rerankd.evaluation.short import short
 
 __all__ = ["budget_chart", "budget_table"]
@@ -15,7 +16,7 @@ _SHARES, _ROW, _WIDE = 34, 16, 60
 """The bars of the outcomes: the room above them, the height of a model's row, and how wide one is."""
 _OUTCOMES = (("reranked", 1.0), ("partial", 0.4), ("skipped", 0.0))
 """Each outcome and how strongly its share is painted."""
-_INK, _FAINT, _GRID = "#1f2933", "#66788a", "#e4e9ee"
+_FAINT, _GRID = "#66788a", "#e4e9ee"
 _COLOURS = ("#0f766e", "#b45309", "#4338ca", "#be185d", "#4d7c0f", "#0369a1")
 
 
@@ -74,17 +75,17 @@ def budget_chart(title: str, curves: Sequence[Curve]) -> str:
         ' font-family="system-ui, sans-serif">',
         f"<title>{escape(title)}: {escape(first.measure)} at each budget</title>",
         f'<rect width="{_WIDTH}" height="{tall}" fill="#ffffff"/>',
-        _text(24, 34, title, size=17, weight=600),
-        _text(24, 56, f"{first.measure} at {first.rate:.2f} requests a second, by budget", fill=_FAINT),
+        text(24, 34, title, size=17, weight=600),
+        text(24, 56, f"{first.measure} at {first.rate:.2f} requests a second, by budget", fill=_FAINT),
     ]
     for value in _ticks(low, high):
         parts += [
             f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{up(value)}" y2="{up(value)}" stroke="{_GRID}"/>',
-            _text(_LEFT - 10, up(value) + 4, f"{value:.2f}", fill=_FAINT, anchor="end", size=12),
+            text(_LEFT - 10, up(value) + 4, f"{value:.2f}", fill=_FAINT, anchor="end", size=12),
         ]
     for place, each in enumerate(first.points):
         parts.append(
-            _text(across(place), _HEIGHT - _BOTTOM + 24, _budget(each), fill=_FAINT, anchor="middle", size=12)
+            text(across(place), _HEIGHT - _BOTTOM + 24, _budget(each), fill=_FAINT, anchor="middle", size=12)
         )
     level = up(first.retrieval)
     parts += [
@@ -100,7 +101,7 @@ def budget_chart(title: str, curves: Sequence[Curve]) -> str:
         parts += [f'<circle cx="{x}" cy="{y}" r="4" fill="{colour}"/>' for x, y in points]
         names.append((points[-1][1], short(found.model), colour))
     parts.append(
-        _text(
+        text(
             _LEFT - 30,
             _HEIGHT + 12,
             "Answers: reranked (full), partial (light), skipped (white)",
@@ -112,9 +113,9 @@ def budget_chart(title: str, curves: Sequence[Curve]) -> str:
         colour, below = _COLOURS[number % len(_COLOURS)], _HEIGHT + _SHARES + number * _ROW - 12
         for place, each in enumerate(found.points):
             parts += _shares(round(across(place) - _WIDE / 2, 1), below, each, colour)
-        parts.append(_text(_WIDTH - _RIGHT + 36, below + 10, short(found.model), fill=colour, size=11))
-    for y, name, colour in _apart(names):
-        parts.append(_text(_WIDTH - _RIGHT + 14, y + 4, name, fill=colour, weight=600, size=12))
+        parts.append(text(_WIDTH - _RIGHT + 36, below + 10, short(found.model), fill=colour, size=11))
+    for y, name, colour in apart(names, _HEIGHT - _BOTTOM):
+        parts.append(text(_WIDTH - _RIGHT + 14, y + 4, name, fill=colour, weight=600, size=12))
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
@@ -151,32 +152,8 @@ def _ticks(low: float, high: float) -> list[float]:
     return [round(number * step, 4) for number in range(first, int(high / step) + 1)]
 
 
-def _apart(names: list[tuple[float, str, str]]) -> list[tuple[float, str, str]]:
-    """Names at the lines' ends, moved down where they would lie upon each other."""
-    placed: list[tuple[float, str, str]] = []
-    for y, name, colour in sorted(names):
-        placed.append((max(y, placed[-1][0] + 16) if placed else y, name, colour))
-    return placed
-
-
 def _budget(point: Point) -> str:
     return "none" if point.budget_ms is None else f"{point.budget_ms:g} ms"
-
-
-def _text(
-    x: float,
-    y: float,
-    text: str,
-    *,
-    size: int = 13,
-    weight: int = 400,
-    fill: str = _INK,
-    anchor: str = "start",
-) -> str:
-    return (
-        f'<text x="{x}" y="{y}" font-size="{size}" font-weight="{weight}" fill="{fill}"'
-        f' text-anchor="{anchor}">{escape(text)}</text>'
-    )
 
 
 def _cell(text: str) -> str:

@@ -3,13 +3,14 @@
 from html import escape
 
 from rerankd.evaluation.comparison import Comparison
+from rerankd.evaluation.drawing import text
 from rerankd.evaluation.short import short
 
 __all__ = ["chart"]
 
 _WIDTH, _LEFT, _RIGHT = 760, 270, 40
 _ROW, _TOP, _GAP = 30, 74, 54
-_INK, _FAINT, _ACCENT = "#1f2933", "#8896a5", "#0f766e"
+_FAINT, _ACCENT = "#8896a5", "#0f766e"
 
 
 def chart(comparison: Comparison) -> str:
@@ -23,8 +24,8 @@ def chart(comparison: Comparison) -> str:
         ' font-family="system-ui, sans-serif" font-size="13">',
         f"<title>{escape(first.dataset)}: reranked order against retrieval order</title>",
         f'<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>',
-        _text(24, 32, f"{first.dataset}", size=17, weight=600),
-        _text(24, 52, f"{len(first.judged):,} queries, mean and 95 % interval of the gain", fill=_FAINT),
+        text(24, 32, f"{first.dataset}", size=17, weight=600),
+        text(24, 52, f"{len(first.judged):,} queries, mean and 95 % interval of the gain", fill=_FAINT),
     ]
     for number, measure in enumerate(first.measures):
         parts += _panel(comparison, measure, _TOP + number * panel)
@@ -42,39 +43,23 @@ def _panel(comparison: Comparison, measure: str, top: int) -> list[str]:
         return round(_LEFT + (value - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT), 1)
 
     floor = top + 24 + len(gains) * _ROW
-    parts = [_text(24, top + 12, measure, weight=600)]
+    parts = [text(24, top + 12, measure, weight=600)]
     line = across(base)
     parts.append(
         f'<line x1="{line}" x2="{line}" y1="{top + 4}" y2="{floor}" stroke="{_FAINT}" stroke-dasharray="3 3"/>'
     )
-    parts.append(_text(line, floor + 17, f"retrieval {base:.3f}", fill=_FAINT, anchor="middle"))
+    parts.append(text(line, floor + 17, f"retrieval {base:.3f}", fill=_FAINT, anchor="middle"))
     for number, (system, gain) in enumerate(zip(comparison.systems, gains, strict=True)):
         y = top + 24 + number * _ROW + _ROW // 2
         centre = across(base + gain.mean)
         parts += [
-            _text(_LEFT - 14, y + 4, _short(system.name), anchor="end"),
+            text(_LEFT - 14, y + 4, _short(system.name), anchor="end"),
             f'<line x1="{across(base + gain.low)}" x2="{across(base + gain.high)}" y1="{y}" y2="{y}"'
             f' stroke="{_ACCENT}" stroke-width="2" stroke-linecap="round"/>',
             f'<circle cx="{centre}" cy="{y}" r="5" fill="{_ACCENT}"/>',
-            _text(centre, y - 9, f"{base + gain.mean:.3f}", anchor="middle", size=11),
+            text(centre, y - 9, f"{base + gain.mean:.3f}", anchor="middle", size=11),
         ]
     return parts
-
-
-def _text(
-    x: float,
-    y: float,
-    text: str,
-    *,
-    size: int = 13,
-    weight: int = 400,
-    fill: str = _INK,
-    anchor: str = "start",
-) -> str:
-    return (
-        f'<text x="{x}" y="{y}" font-size="{size}" font-weight="{weight}" fill="{fill}"'
-        f' text-anchor="{anchor}">{escape(text)}</text>'
-    )
 
 
 def _short(name: str) -> str:
