@@ -236,8 +236,8 @@ def test_what_was_scored_of_an_answer_in_retrieval_order_is_kept() -> None:
         assert seen(reranker) == (2, 4)
 
 
-def test_known_scores_say_nothing_good_of_a_scorer_that_fails() -> None:
-    """Every request finds 19 scores and needs one more, which the scorer does not give."""
+def breakable() -> tuple[threading.Event, "Counting"]:
+    """A scorer that fails from the moment on at which the event is set."""
     broken = threading.Event()
 
     def score(pair: Pair) -> float:
@@ -245,7 +245,13 @@ def test_known_scores_say_nothing_good_of_a_scorer_that_fails() -> None:
             raise RuntimeError
         return word_overlap(pair)
 
-    with caching(Counting(score), breaker=SOON) as reranker:
+    return broken, Counting(score)
+
+
+def test_known_scores_say_nothing_good_of_a_scorer_that_fails() -> None:
+    """Every request finds 19 scores and needs one more, which the scorer does not give."""
+    broken, scorer = breakable()
+    with caching(scorer, breaker=SOON) as reranker:
         reranker.rerank(QUERY, TWENTY, tenant="t")
         broken.set()
         for number in range(3):  # the fourth call of the window opens it
@@ -260,14 +266,8 @@ def test_known_scores_say_nothing_good_of_a_scorer_that_fails() -> None:
 
 def test_requests_that_need_no_scorer_are_not_judged() -> None:
     """Good calls among the bad ones would keep the circuit closed."""
-    broken = threading.Event()
-
-    def score(pair: Pair) -> float:
-        if broken.is_set():
-            raise RuntimeError
-        return word_overlap(pair)
-
-    with caching(Counting(score), breaker=SOON) as reranker:
+    broken, scorer = breakable()
+    with caching(scorer, breaker=SOON) as reranker:
         reranker.rerank(QUERY, TEXTS, tenant="t")
         broken.set()
         for number in range(3):  # the fourth call of the window opens it

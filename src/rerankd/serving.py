@@ -1,6 +1,5 @@
 """A request's way to its answer: checked, admitted, waited for, ordered. The library fails open here."""
 
-import hashlib
 import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,7 +14,7 @@ from rerankd.core.breaker import Permit, Verdict
 from rerankd.core.conclusion import Conclusion, refused
 from rerankd.core.deadline import Deadline
 from rerankd.core.events import Event, Settled, Timings
-from rerankd.core.flag import Mode
+from rerankd.core.flag import Mode, draw_of
 from rerankd.core.job import Job
 from rerankd.core.ports import Clock
 from rerankd.core.request import Request, RerankPolicy, read_request
@@ -130,7 +129,7 @@ class Serving:
             arrived=arrived,
             deadline=deadline,
             wakes=deadline.at - self._policy.guard(request.budget_ms),
-            draw=self._draw() * 100 if flag_key is None else _draw_of(flag_key),
+            draw=self._draw() * 100 if flag_key is None else draw_of(flag_key),
             rate_limited=rate_limited,
             tenant=tenant,
             scores_only=scores_only,
@@ -398,12 +397,6 @@ def _timings(call: Call, began: float, now: float) -> Timings:
         refine=0.0 if refinement is None else (began - refinement.began) * 1000,
         order=order,
     )
-
-
-def _draw_of(key: str) -> float:
-    """The same number from [0, 100) for the same key, on every replica."""
-    digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest) / 2**64 * 100
 
 
 def _place(error: BaseException) -> str:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerankd.core.flag import Flag, Mode
+from rerankd.core.flag import Flag, Mode, draw_of
 from rerankd.errors import ConfigError
 
 
@@ -48,3 +48,14 @@ def test_a_percentage_has_to_be_a_number(percent: object) -> None:
 def test_a_percentage_is_from_0_to_100(percent: float) -> None:
     with pytest.raises(ConfigError, match=r"flag percent: must be from 0 to 100"):
         Flag(Mode.ON, percent)
+
+
+@given(st.text())
+def test_a_key_always_draws_the_same_from_the_whole_range(key: str) -> None:
+    assert 0 <= draw_of(key) < 100
+    assert draw_of(key) == draw_of(key)
+
+
+def test_keys_are_spread_evenly() -> None:
+    below = sum(draw_of(f"user {number}") < 25 for number in range(4_000))
+    assert below == pytest.approx(1_000, abs=120)

@@ -1,11 +1,12 @@
 """The run-time switch: on, off or shadow, for a percentage of requests."""
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 
 from rerankd.errors import ConfigError
 
-__all__ = ["Flag", "Mode"]
+__all__ = ["Flag", "Mode", "draw_of"]
 
 
 class Mode(StrEnum):
@@ -34,6 +35,12 @@ class Flag:
     def applies(self, draw: float) -> Mode:
         """The mode for a request that drew `draw` from [0, 100). The same draw always gives the same mode."""
         return self.mode if draw < self.percent else Mode.OFF
+
+
+def draw_of(key: str) -> float:
+    """What a request with this key draws from [0, 100): the same on every replica and after every restart."""
+    digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest) / 2**64 * 100
 
 
 def _mode(value: object) -> Mode:
