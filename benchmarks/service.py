@@ -2,10 +2,12 @@
 
 python -m benchmarks.service                        all of it: about a quarter of an hour, two cores
 python -m benchmarks.service --seconds 10 --only rerankd
+python -m benchmarks.service --file FOLDER/mixed.jsonl    your own requests, as benchmarks.workloads describes them
 
-Open arrivals at 50, 100, 200 and 400 % of what rerankd can score here, 24 candidates of mixed length, a budget of
-250 ms. Each server runs alone. Latency is counted from the moment at which a request was meant to be sent. A caller
-of Infinity, which knows no budget, waits up to 10 s; what takes longer than the budget and 25 ms is late.
+Open arrivals at 50, 100, 200 and 400 % of what rerankd can score here, a budget of 250 ms, 24 candidates of mixed
+length unless told otherwise. Each server runs alone. Latency is counted from the moment at which a request was
+meant to be sent. A caller of Infinity, which knows no budget, waits up to 10 s; what takes longer than the budget
+and 25 ms is late.
 """
 
 import argparse
@@ -28,9 +30,9 @@ from pathlib import Path
 
 import httpx
 
+from benchmarks.workloads import MIXED, Workload, add_arguments, chosen, requests
 from rerankd.bench.arrivals import Open
 from rerankd.bench.percentiles import percentile
-from rerankd.sample.workload import requests
 
 __all__ = ["main"]
 
@@ -67,23 +69,30 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.service", description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=30, help="how long each load goes on")
     parser.add_argument("--only", action="append", choices=SERVERS, help="only this server")
+    add_arguments(parser)
     parser.add_argument("--output", type=Path, default=_ROOT / "artefacts" / "service.json")
     arguments = parser.parse_args()
     wanted = arguments.only or SERVERS
+    workload, *more = chosen(arguments, [MIXED])
+    if more:
+        parser.error("one workload at a time")
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
     with serving("rerankd") as url:
-        pairs = asyncio.run(_capacity(url, min(10.0, arguments.seconds)))
-    if pairs < CANDIDATES:
+        pairs = asyncio.run(_capacity(url, workload, min(10.0, arguments.seconds)))
+    if pairs < workload.candidates:
         print("this machine is too busy to measure anything on: less than one request a second")
         return 1
-    print(f"rerankd scores {pairs:.0f} pairs a second here: {pairs / CANDIDATES:.2f} requests", flush=True)
+    asked = pairs / workload.candidates
+    print(
+        f"{workload.title}: rerankd scores {pairs:.0f} pairs a second here, {asked:.2f} requests", flush=True
+    )
     print(_HEAD, flush=True)
     levels = []
     for server in wanted:
         for share in SHARES:
             # each level begins with a server that has nothing left to do
             with serving(server) as url:
-                level = asyncio.run(_level(server, url, share, pairs, arguments.seconds))
+                level = asyncio.run(_level(server, url, workload, share, share * asked, arguments.seconds))
             print(_line(level), flush=True)
             levels.append(level)
     overhead = _overhead()
@@ -93,7 +102,12 @@ def main() -> int:
         flush=True,
     )
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    report = {"pairs_per_second": pairs, "levels": list(map(asdict, levels)), "overhead": overhead}
+    report = {
+        "workload": workload.name,
+        "pairs_per_second": pairs,
+        "levels": list(map(asdict, levels)),
+        "overhead": overhead,
+    }
     arguments.output.write_text(json.dumps(report, indent=2), encoding="utf-8")
     ours = [level for level in levels if level.server == "rerankd"]
     held = all(level.in_time >= 0.999 for level in ours) and overhead["p50_ms"] <= 3
@@ -203,15 +217,12 @@ def _await_ready(url: str, server: str, process: "subprocess.Popen[bytes]") -> N
     raise RuntimeError(f"{server} did not become ready")
 
 
-def _bodies(server: str, budget_ms: float = BUDGET_MS) -> list[bytes]:
-    drawn = itertools.islice(requests(CANDIDATES, seed=0), 40)
-    budget = {"budget_ms": budget_ms} if server == "rerankd" else {}
-    model = {"model": "reranker"}
+def _bodies(server: str, workload: Workload, budget_ms: float = BUDGET_MS) -> list[tuple[bytes, int]]:
+    """What is sent, and how many candidates are in it."""
+    others = {"model": "reranker"} | ({"budget_ms": budget_ms} if server == "rerankd" else {})
     return [
-        json.dumps(
-            {"query": query, "documents": [each.text for each in passages], **model, **budget}
-        ).encode()
-        for query, passages in drawn
+        (json.dumps({"query": each.query, "documents": each.texts, **others}).encode(), len(each.texts))
+        for each in itertools.islice(requests(workload), 40)
     ]
 
 
@@ -225,9 +236,10 @@ def _http(url: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=url, limits=limits, timeout=_PATIENCE_S, headers=headers)
 
 
-async def _capacity(url: str, seconds: float) -> float:
+async def _capacity(url: str, workload: Workload, seconds: float) -> float:
     """Pairs a second, with four callers that ask again as soon as they are answered."""
-    bodies, scored = _bodies("rerankd", budget_ms=10_000), 0  # nothing is left out for want of time
+    # nothing is left out for want of time
+    bodies, scored = _bodies("rerankd", workload, budget_ms=10_000), 0
     async with _http(url) as http:
 
         async def caller(first: int, ends: float) -> None:
@@ -235,7 +247,8 @@ async def _capacity(url: str, seconds: float) -> float:
             for number in itertools.count(first):
                 if time.monotonic() >= ends:
                     return
-                answer = await http.post(_route("rerankd"), content=bodies[number % len(bodies)])
+                body, _ = bodies[number % len(bodies)]
+                answer = await http.post(_route("rerankd"), content=body)
                 scored += int(answer.headers["x-rerank-depth"].split("/")[0])
 
         await asyncio.gather(*(caller(each * 10, time.monotonic() + 2) for each in range(4)))
@@ -244,20 +257,23 @@ async def _capacity(url: str, seconds: float) -> float:
         return scored / (time.monotonic() - began)
 
 
-async def _level(server: str, url: str, share: float, pairs: float, seconds: float) -> Level:
-    bodies, route, rate = _bodies(server), _route(server), share * pairs / CANDIDATES
+async def _level(
+    server: str, url: str, workload: Workload, share: float, rate: float, seconds: float
+) -> Level:
+    bodies, route = _bodies(server, workload), _route(server)
     latencies: list[float] = []
     late: list[float] = []
     seen: Counter[str] = Counter()
     async with _http(url) as http:
         for number in range(5):
-            await http.post(route, content=bodies[number])
+            await http.post(route, content=bodies[number][0])
         began = time.monotonic()
 
         async def ask(number: int, meant: float) -> None:
             late.append((time.monotonic() - meant) * 1000)
+            body, candidates = bodies[number % len(bodies)]
             try:
-                answer = await http.post(route, content=bodies[number % len(bodies)])
+                answer = await http.post(route, content=body)
                 good = answer.status_code == 200
             except httpx.TransportError:
                 answer, good = None, False
@@ -266,7 +282,7 @@ async def _level(server: str, url: str, share: float, pairs: float, seconds: flo
             seen["unanswered"] += not good
             if answer is not None and good and ms <= BUDGET_MS + GRACE_MS:
                 seen["in time"] += 1
-                depth = answer.headers.get("x-rerank-depth", f"{CANDIDATES}/{CANDIDATES}")
+                depth = answer.headers.get("x-rerank-depth", str(candidates))
                 seen["scored"] += int(depth.split("/")[0])
 
         tasks = []
