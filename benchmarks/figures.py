@@ -146,7 +146,8 @@ def predicted_depth(
 ) -> int:
     """How many candidates the engine's costs say that idle workers score, and encode before, within the budget.
 
-    `lengths`: tokens of each pair, instead of those that are estimated from characters until a text is encoded.
+    `lengths`: tokens of each pair, instead of those that are estimated from characters until a text is encoded, by
+    what the engine has learned of the texts before.
     """
     workers = reranker._engine.workers
     assert workers is not None
@@ -154,6 +155,7 @@ def predicted_depth(
     texts = [Text(text) for text in request.texts]
     limit = reranker.status().max_tokens or 512
     job = Job(0, Text(request.query), texts, arrived=now, deadline=now, head=len(texts), max_tokens=limit)
+    job.guess(costs.density.per_token(now))
     left = (budget_ms - reranker.policy.guard_ms) / 1000 * costs.workers
     for place, tokens in enumerate(lengths or job.lengths):
         # a slice at a time: what an encoding costs at the least is paid once for all of it

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from rerankd.core.estimate import pair_weight
 from rerankd.core.job import Job, Part
+from rerankd.core.lengths import USUAL, PerToken
 from tests.core.make import a_job, pair_of
 
 
@@ -45,6 +46,31 @@ def test_a_shorter_cut_makes_long_candidates_lighter() -> None:
     job.cap(100)
     assert job.lengths == [10, 100]
     assert waiting(job.parts[0]) == (2, pair_weight(10) + pair_weight(100))
+
+
+def test_another_guess_changes_what_waits_and_is_not_begun() -> None:
+    job = a_job([10, 100, 100, 9_999], head=2)
+    sizes = job.sizes.copy()
+    job.parts[0].next = 1
+    job.guess(PerToken(9.0, 2.0))
+    assert job.lengths == [10, 52, 52, 512]
+    assert job.sizes == sizes
+    assert waiting(job.parts[0]) == (2, pytest.approx(pair_weight(10) + pair_weight(52)))
+    assert waiting(job.parts[1]) == (2, pytest.approx(pair_weight(52) + pair_weight(512)))
+
+
+def test_a_guess_that_is_hardly_another_changes_nothing() -> None:
+    job = a_job([100])
+    job.guess(PerToken(4.55, 2.0))
+    assert job.per_token == USUAL
+
+
+def test_a_shorter_cut_goes_by_the_last_guess() -> None:
+    job = a_job([100, 200])
+    job.guess(PerToken(9.0, 2.0))
+    job.cap(60)
+    assert job.lengths == [52, 60]
+    assert job.sizes == [60, 60]
 
 
 def test_a_candidate_of_several_windows_weighs_as_its_chunks() -> None:

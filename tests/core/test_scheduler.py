@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rerankd.core.batch import BatchPolicy
+from rerankd.core.costs import characters
+from rerankd.core.estimate import pair_weight
 from rerankd.core.job import Job
 from rerankd.core.scheduler import Scheduler
 from rerankd.core.types import Reason
@@ -360,6 +362,53 @@ def test_texts_that_cannot_be_encoded_are_given_up_alone() -> None:
     assert (job.errors, job.unresolved, job.waiting_pairs) == (1, 2, 2)
     encode(scheduler, 0.0)
     assert candidates(take(scheduler)) == [4]
+
+
+def _encode_as(scheduler: Scheduler, share: float, now: float = 0.0) -> None:
+    """Do the encoding that is next, into pairs of that share of the tokens that are usually guessed."""
+    work = scheduler.next(now)
+    assert isinstance(work, Encode)
+    sizes = work.job.sizes[work.first : work.last]
+    scheduler.encoded(work, [[pair_of(round(tokens * share))] for tokens in sizes], now)
+
+
+def test_an_encoding_teaches_how_long_the_texts_of_the_next_request_are() -> None:
+    scheduler = a_scheduler(encodes=True)
+    for _ in range(4):
+        first = a_job([200] * 30, head=30)
+        scheduler.add(first, 0.0)
+        _encode_as(scheduler, 0.5)
+        scheduler.close(first, 0.0)
+    job = a_job([200] * 10, deadline=99.0)
+    assert scheduler.refuse(job, 0.0) is None
+    assert job.lengths == pytest.approx([100] * 10, rel=0.05)
+    # how much a tokenizer has to read is no matter of tokens
+    assert characters(job, 0, 10) == characters(a_job([200] * 10), 0, 10)
+
+
+def test_of_a_long_request_what_is_not_yet_encoded_is_guessed_by_what_is() -> None:
+    scheduler = a_scheduler(encodes=True, batch=BatchPolicy(encode_characters=10**9))
+    job = a_job([200] * 96, head=96)
+    scheduler.add(job, 0.0)
+    _encode_as(scheduler, 0.5)
+    assert job.lengths[:32] == [100] * 32
+    assert job.lengths[32:] == pytest.approx([100] * 64, rel=0.1)
+    assert job.parts[0].waiting_weight == pytest.approx(96 * pair_weight(100), rel=0.1)
+
+
+def test_texts_that_were_longer_than_they_look_do_not_refuse_small_budgets_for_ever() -> None:
+    """Whoever is refused teaches nothing, so time has to."""
+    scheduler = a_scheduler(encodes=True)
+    dense = a_job([100] * 30, head=30)
+    scheduler.add(dense, 0.0)
+    _encode_as(scheduler, 4.0)
+    scheduler.close(dense, 0.0)
+
+    def asked(now: float) -> Reason | None:
+        return scheduler.refuse(a_job([100], deadline=now + 1.1 * run_seconds(100)), now)
+
+    assert asked(0.0) is Reason.BUDGET_TOO_SMALL
+    assert asked(180.0) is None
 
 
 def test_an_encoding_teaches_what_encoding_costs() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from rerankd.core.batch import BatchLimit
 from rerankd.core.estimate import Estimate, EstimatePolicy, run_weight
 from rerankd.core.job import Job, Part
-from rerankd.core.lengths import CHARACTERS_PER_TOKEN
+from rerankd.core.lengths import CHARACTERS_PER_TOKEN, Density
 from rerankd.core.watch import WatchPolicy
 from rerankd.core.work import Run
 
@@ -19,7 +19,7 @@ _CALL = 1_000.0
 class Costs:
     """Predicted seconds of runs and encodings, on `workers` workers of one model."""
 
-    __slots__ = ("_by_size", "_limit", "_watch", "encodes", "encoding", "running", "workers")
+    __slots__ = ("_by_size", "_limit", "_watch", "density", "encodes", "encoding", "running", "workers")
 
     def __init__(
         self, *, estimate: EstimatePolicy, watch: WatchPolicy, limit: BatchLimit, workers: int, encodes: bool
@@ -30,6 +30,8 @@ class Costs:
         self._by_size = Estimate(estimate)
         """Of calls that take a whole request: what they take for their size. Nobody knows which of the two is
         right, so a call is taken in if either says that it fits, and overdue only when both do."""
+        self.density = Density()
+        """How long its tokenizer makes texts."""
         self.workers = workers
         self.encodes = encodes
         self._watch = watch
@@ -112,5 +114,6 @@ class Costs:
 
 
 def characters(job: Job, first: int, last: int) -> int:
-    """How many characters the tokenizer will look at: what lies beyond the window is cut before."""
-    return int(sum(job.lengths[first:last]) * CHARACTERS_PER_TOKEN)
+    """How many characters the tokenizer will look at: what lies beyond the window is cut before. They are what they
+    are, so nothing that was learned of tokens is in it."""
+    return int(sum(job.sizes[first:last]) * CHARACTERS_PER_TOKEN)

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 
 from rerankd.core.estimate import pair_weight
-from rerankd.core.lengths import estimated_tokens
+from rerankd.core.lengths import USUAL, PerToken, estimated_tokens
 from rerankd.core.types import Pair, Reason, Text
 
 __all__ = ["FIRST", "REFINING", "Item", "Job", "Part"]
@@ -87,7 +87,9 @@ class Job:
         "number",
         "overran",
         "parts",
+        "per_token",
         "query",
+        "sizes",
         "texts",
         "tier",
         "unresolved",
@@ -155,6 +157,10 @@ class Job:
         self._resolved = [False] * len(texts)
         self._spans = {"tokenize": _Span(), "inference": _Span()}
         self.lengths: list[int] = []
+        """Tokens of each candidate, guessed until it is encoded."""
+        self.sizes: list[int] = []
+        """The same as it is usually guessed, whatever was learned of other texts."""
+        self.per_token = USUAL
         self.max_tokens = max_tokens
         self.cap(max_tokens)
 
@@ -168,11 +174,29 @@ class Job:
     def cap(self, max_tokens: int) -> None:
         """Cut every candidate to that many tokens; only before anything is begun."""
         self.max_tokens = max_tokens
-        self.lengths = [
-            estimated_tokens(self.query, text, max_tokens=max_tokens, max_chunks=self.max_chunks)
-            for text in self.texts
-        ]
+        self.sizes = [self._guessed(text, USUAL) for text in self.texts]
+        if self.per_token == USUAL:
+            self.lengths = self.sizes.copy()
+        else:
+            self.lengths = [self._guessed(text, self.per_token) for text in self.texts]
         self._weigh()
+
+    def guess(self, per_token: PerToken) -> None:
+        """Guess anew how long those candidates are that nobody has begun to encode."""
+        if per_token.near(self.per_token):
+            return  # not worth going through a thousand texts
+        self.per_token = per_token
+        for part in self.parts:
+            for candidate in range(part.next, part.last):
+                before, tokens = self.lengths[candidate], self._guessed(self.texts[candidate], per_token)
+                if tokens != before:
+                    part.change(0, self.weight(tokens) - self.weight(before))
+                    self.lengths[candidate] = tokens
+
+    def _guessed(self, text: Text, per_token: PerToken) -> int:
+        return estimated_tokens(
+            self.query, text, max_tokens=self.max_tokens, max_chunks=self.max_chunks, per_token=per_token
+        )
 
     def _weigh(self) -> None:
         for part in self.parts:

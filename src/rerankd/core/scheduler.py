@@ -81,6 +81,7 @@ class Scheduler:
 
     def refuse(self, job: Job, now: float) -> Reason | None:
         """Why a request cannot be taken in, predicted before anything is queued; None: it can."""
+        self._guess(job, now)
         # where nothing waits, even the largest request has its place; what only rescores gives way
         waiting_pairs = sum(each.waiting_pairs for each in self._jobs if each.lane == FIRST)
         full = waiting_pairs > 0 and waiting_pairs + len(job.texts) > self._batch.queue_pairs
@@ -97,6 +98,7 @@ class Scheduler:
 
     def fit(self, job: Job, floor: int, now: float) -> None:
         """Cut the job's candidates so that all of them can be scored before its deadline."""
+        self._guess(job, now)
         second = self.costs.running.seconds
         nothing = second(0.0, now)
         unit = second(1.0, now) - nothing
@@ -122,11 +124,16 @@ class Scheduler:
 
     def refine(self, job: Job, now: float) -> bool:
         """Queue a tier for the larger model; False: there is no time for it, or no room."""
+        self._guess(job, now)
         if self.waiting_pairs + len(job.texts) > self._batch.queue_pairs or not self._in_time(job, now):
             return False
         self._jobs[job] = None
         self._ready(job)
         return True
+
+    def _guess(self, job: Job, now: float) -> None:
+        """Guess how long its texts are by what has been learned of others."""
+        job.guess(self.lanes[job.lane].costs.density.per_token(now))
 
     def yielding(self, now: float) -> list[Work]:
         """Runs of the larger model to stop, because a first pass waits and no worker is free for it."""
@@ -195,11 +202,19 @@ class Scheduler:
     def encoded(self, work: Encode, candidates: Sequence[Sequence[Pair]], now: float) -> None:
         """Encoding has ended; one sequence of pairs for each of its texts."""
         self._end(work, now)
-        self.lanes[work.lane].costs.encoding.observe(work.characters, now - work.started, now)
-        if work.job.closed:
+        costs, job = self.lanes[work.lane].costs, work.job
+        costs.encoding.observe(work.characters, now - work.started, now)
+        whole = [
+            (text, each[0].tokens)
+            for text, each in zip(work.texts, candidates, strict=True)
+            if len(each) == 1
+        ]
+        costs.density.observe(job.query, whole, max_tokens=job.max_tokens, now=now)
+        if job.closed:
             return
         for candidate, pairs in enumerate(candidates, start=work.first):
-            work.job.ready(candidate, pairs)
+            job.ready(candidate, pairs)
+        self._guess(job, now)
 
     def scored(
         self, run: Run, logits: Sequence[float | None], now: float, left: Reason = Reason.DEADLINE
