@@ -178,7 +178,8 @@ async def test_shared_routes_see_the_dialect_by_the_body() -> None:
             assert set(other.json()) >= {"id", "model", "results", "usage", "meta"}
 
 
-async def test_cohere_1_joins_the_fields_that_it_is_asked_to_look_at() -> None:
+@pytest.mark.parametrize("path", ["/cohere/v1/rerank", "/v1/rerank"])
+async def test_cohere_1_joins_the_fields_that_it_is_asked_to_look_at(path: str) -> None:
     documents = [
         {"title": "a pear", "body": "green"},
         {"title": "an apple", "body": "red", "n": 1},
@@ -186,7 +187,7 @@ async def test_cohere_1_joins_the_fields_that_it_is_asked_to_look_at() -> None:
     ]
     async with service() as client:
         answer = await client.post(
-            "/cohere/v1/rerank",
+            path,
             json={
                 "query": QUERY,
                 "documents": documents,
@@ -197,7 +198,7 @@ async def test_cohere_1_joins_the_fields_that_it_is_asked_to_look_at() -> None:
         results = answer.json()["results"]
         assert [each["index"] for each in results] == [1, 2, 0]
         assert results[0]["document"] == {"text": "an apple\nred"}
-        plain = await client.post("/cohere/v1/rerank", json={"query": QUERY, "documents": documents})
+        plain = await client.post(path, json={"query": QUERY, "documents": documents})
     assert plain.status_code == 422
     assert plain.json()["message"].startswith("documents[0]: must be a string, or an object")
 

@@ -6,6 +6,8 @@ import logging
 import httpx
 import pytest
 
+from rerankd.http.budget import DEGRADATION_HEADERS
+from rerankd.http.dialects.own import Own
 from rerankd.http.edge import is_loopback, wrap
 from rerankd.http.policy import HttpPolicy
 from rerankd.testing import FakeClock
@@ -75,6 +77,8 @@ async def test_other_origins_may_read_nothing_unless_they_are_named():
     async with client_of(hello, HttpPolicy(cors_origins=("https://app.example",))) as client:
         answer = await client.get("/", headers=origin)
         assert answer.headers["access-control-allow-origin"] == "https://app.example"
+        readable = answer.headers["access-control-expose-headers"].split(", ")
+        assert {*DEGRADATION_HEADERS, "x-request-id"} <= set(readable)
         other = await client.get("/", headers={"origin": "https://evil.example"})
         assert "access-control-allow-origin" not in other.headers
 
@@ -87,6 +91,27 @@ async def test_what_the_application_raises_is_a_500_that_quotes_nothing(caplog):
         answer = await client.get("/")
     assert answer.status_code == 500
     assert answer.json()["message"] == "internal error"
+    assert "canary" not in caplog.text + answer.text
+    assert "RuntimeError" in caplog.text
+
+
+async def test_a_bug_in_a_handler_is_answered_with_the_union_of_all_error_bodies(monkeypatch, caplog):
+    """The framework answers before the edge hears of it, and would do so in plain text."""
+
+    def broken(*_):
+        raise RuntimeError("canary")
+
+    monkeypatch.setattr(Own, "write", broken)
+    async with service() as inner, client_of(inner.app) as client:
+        answer = await client.post("/api/v1/rerank", json={"query": QUERY, "candidates": TEXTS})
+    assert answer.status_code == 500
+    assert answer.json()["error"] == {
+        "message": "internal error",
+        "type": "unavailable",
+        "param": None,
+        "code": None,
+    }
+    assert answer.json()["id"] == answer.headers["x-request-id"]
     assert "canary" not in caplog.text + answer.text
     assert "RuntimeError" in caplog.text
 

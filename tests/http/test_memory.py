@@ -250,7 +250,12 @@ async def test_a_key_over_its_rate_is_told_so(tmp_path):
         ("add", {"user_id": "", "memories": TEXTS}, "user_id", "at least 1"),
         ("add", {"user_id": "ada", "memories": "a"}, "memories", "a string of 1 characters"),
         ("add", {"user_id": "ada", "memories": ["  "]}, "memories[0].text", "must not be empty"),
-        ("add", {"user_id": "ada", "memories": [{"text": 1}]}, "memories[0].text", "got a number"),
+        (
+            "add",
+            {"user_id": "ada", "memories": [{"text": 1}]},
+            "memories[0].text",
+            "should be a valid string, got 1",
+        ),
         (
             "add",
             {"user_id": "ada", "memories": ["a"] * 5},

@@ -40,6 +40,12 @@ async def test_the_limits_in_force_are_in_the_schema():
     assert schemas["TeiRequest"]["properties"]["texts"]["items"]["maxLength"] == 13
 
 
+async def test_the_flag_s_own_rules_are_in_the_schema():
+    flag = (await document())["components"]["schemas"]["FlagBody"]
+    assert flag["additionalProperties"] is False
+    assert (flag["properties"]["percent"]["minimum"], flag["properties"]["percent"]["maximum"]) == (0, 100)
+
+
 async def test_only_health_and_readiness_are_described_as_public():
     paths = (await document())["paths"]
     public = {

@@ -126,11 +126,16 @@ def message_of(path: str, said: dict[str, Any]) -> str:
     ("body", "said"),
     [
         ({"query": QUERY}, "candidates: is missing"),
-        ({"query": " ", "candidates": []}, "query: "),
+        ({"query": " ", "candidates": []}, "query: must not be only white space, got a string of 1"),
         ({"query": 3, "candidates": []}, "query: should be a valid string, got 3"),
         ({"query": QUERY, "candidates": "x"}, "candidates: should be a valid list, got a string of 1"),
         ({"query": QUERY, "candidates": [1]}, "candidates[0]: must be a string, or an object with text"),
         ({"query": QUERY, "candidates": [{"id": 1}]}, "candidates[0].text: is missing"),
+        (
+            {"query": QUERY, "candidates": [{"text": None}]},
+            "candidates[0].text: should be a valid string, got null",
+        ),
+        ({"query": QUERY, "candidates": ["a"], "top_k": True}, "top_k: should be a valid integer, got true"),
         ({"query": QUERY, "candidates": ["a"], "top_n": 3}, "top_n: is not a field of this request"),
         (
             {"query": QUERY, "candidates": ["a"], "top_k": 0},
@@ -162,6 +167,49 @@ async def test_our_own_dialect_names_field_limit_and_value(body: dict[str, Any],
     assert answer.status_code == 422
     assert answer.json()["error"]["type"] == "validation"
     assert answer.json()["error"]["message"].startswith(said), answer.json()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_number_that_no_answer_can_repeat_is_refused(stream: bool) -> None:
+    """`1e999` is JSON, and read as infinity, which is not."""
+    asked = {"query": "q", "candidates": [{"text": "a", "metadata": {"n": [0, "HUGE"]}}], "stream": stream}
+    body = json.dumps(asked).replace('"HUGE"', "-1e999")
+    async with service() as client:
+        answer = await client.post(OWN, content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+    assert answer.json()["error"]["param"] == "candidates[0].metadata"
+    assert answer.json()["error"]["message"].startswith(
+        "candidates[0].metadata: must not hold a number that is too large"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "seen"), [("-1", "-1"), ("soon", "a text of 4 characters"), ("nan", "a text of 3 characters")]
+)
+async def test_a_budget_in_a_header_that_is_none_is_refused_and_what_was_seen_is_named(
+    given: str, seen: str
+) -> None:
+    async with service() as client:
+        answer = await client.post(
+            OWN, json={"query": QUERY, "candidates": TEXTS}, headers={"x-request-timeout-ms": given}
+        )
+    assert answer.status_code == 422
+    assert answer.json()["error"]["message"] == (
+        f"x-request-timeout-ms: must be a number of at least 0, got {seen}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"query": "q", "passages": []}, "query: must be an object with text, got a string of 1 characters"),
+        ({"query": {"text": "q"}, "passages": [1]}, "passages[0]: must be an object with text, got 1"),
+    ],
+)
+async def test_a_refusal_names_no_class_of_ours(body: dict[str, Any], said: str) -> None:
+    async with service() as client:
+        answer = await client.post("/v1/ranking", json=body)
+    assert answer.json()["message"] == said
 
 
 async def test_a_refusal_never_repeats_a_text() -> None:

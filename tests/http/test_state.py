@@ -104,6 +104,10 @@ async def test_an_administrator_turns_the_flag() -> None:
         wrong = await client.put("/admin/flag", json={"mode": "sometimes"})
         assert wrong.status_code == 422
         assert "must be one of on, off, shadow" in wrong.json()["detail"]
+        assert wrong.json()["error"]["param"] == "mode"
+        wrong = await client.put("/admin/flag", json={"mode": "on", "percent": 101})
+        assert wrong.status_code == 422
+        assert wrong.json()["error"]["param"] == "percent"
 
 
 async def test_a_flag_that_somebody_else_owns_is_not_turned_here() -> None:

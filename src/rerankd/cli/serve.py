@@ -54,9 +54,8 @@ def serve(
     """
     import asyncio
 
-    from rerankd.cli.session import load_settings
+    from rerankd.cli.session import load_settings, log_in_full
     from rerankd.cli.terminal import notice
-    from rerankd.logs import configure
 
     given = {
         "http.listen_host": host,
@@ -65,7 +64,7 @@ def serve(
         "model.model": model,
     }
     settings = load_settings(**given)
-    configure(settings.log)
+    log_in_full(settings)
     if ray:
         from rerankd.scale.serve import build_ray_service
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rerankd.reranker import Reranker
     from rerankd.settings import Settings
 
-__all__ = ["load_settings", "loaded", "opened"]
+__all__ = ["load_settings", "loaded", "log_in_full", "opened"]
 
 
 def load_settings(**overrides: Any) -> "Settings":
@@ -32,6 +32,16 @@ def load_settings(**overrides: Any) -> "Settings":
         if not any(isinstance(handler, PlainLog) for handler in logger.handlers):
             logger.addHandler(PlainLog(logging.WARNING))
     return settings
+
+
+def log_in_full(settings: "Settings") -> None:
+    """A service's log, instead of a command's plain warnings: with both each warning would be there twice."""
+    from rerankd.logs import configure
+
+    logger = logging.getLogger("rerankd")
+    for handler in [each for each in logger.handlers if isinstance(each, PlainLog)]:
+        logger.removeHandler(handler)
+    configure(settings.log)
 
 
 @contextmanager

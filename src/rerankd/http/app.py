@@ -122,6 +122,7 @@ def create_app(
     add_page(app)
     app.add_exception_handler(Refusal, _refusal)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _bug)
     requests: set[type[BaseModel]] = {each.Request for each in (*DIALECTS.values(), _UNION)}
     requests |= {FlagBody, MemoryAddRequest, MemoryQueryRequest, MemoryDeleteRequest, MemoryEraseRequest}
     kept = MemoryPolicy() if memory is None else memory.policy
@@ -241,3 +242,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
     kind = "method" if error.status_code == 405 else "not_found" if error.status_code == 404 else "validation"
     refusal = Refusal(kind, str(error.detail), status=error.status_code, headers=dict(error.headers or {}))  # type: ignore[arg-type]
     return await _refusal(request, refusal)
+
+
+async def _bug(request: Request, error: Exception) -> Response:
+    """The framework's own body would be plain text. It raises the error again, and the edge logs it."""
+    return await _refusal(request, Refusal("unavailable", "internal error", status=500))

@@ -45,7 +45,8 @@ def _header(headers: Headers, name: str, *, strict: bool) -> float | None:
     if value >= 0:
         return value
     if strict:
-        raise Refusal("validation", f"{name}: must be a number of at least 0", param=name)
+        seen = f"{value:g}" if math.isfinite(value) else f"a text of {len(given)} characters"
+        raise Refusal("validation", f"{name}: must be a number of at least 0, got {seen}", param=name)
     return None
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from rerankd.core.events import CircuitState, ModelState
 from rerankd.http.call import Answered
@@ -54,9 +54,9 @@ class Figures(BaseModel):
     rerank_cache: Cache | None = None
 
 
-class FlagBody(BaseModel):
+class FlagBody(Answered):
     mode: Literal["on", "off", "shadow"]
-    percent: float = 100
+    percent: float = Field(default=100, ge=0, le=100)
 
 
 class FlagState(FlagBody):

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rerankd.core.ports import Clock
+from rerankd.http.budget import DEGRADATION_HEADERS
 from rerankd.http.policy import HttpPolicy
 from rerankd.http.refusal import Refusal, union_body
 
@@ -58,7 +59,7 @@ def wrap(app: App, policy: HttpPolicy, clock: Clock) -> App:
             allow_origins=list(policy.cors_origins),
             allow_methods=["GET", "POST", "PUT"],
             allow_headers=["authorization", "content-type", "x-request-id", "x-request-timeout-ms"],
-            expose_headers=["x-rerank-outcome", "x-rerank-reason", "x-rerank-depth", "x-rerank-elapsed-ms"],
+            expose_headers=[*DEGRADATION_HEADERS, "x-request-id"],
         )
     if hosts:
         inner = Hosts(inner, hosts)

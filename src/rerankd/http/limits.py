@@ -1,5 +1,6 @@
 """What a request may be at most, checked before the work that the check spares."""
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, NoReturn, TypeVar
@@ -89,7 +90,7 @@ def _refuse_structure(body: bytes, policy: HttpPolicy) -> None:
     for _ in range(depth):  # each pass peels the innermost level; the blanks keep it from peeling another one
         left = left.replace(b"[]", b"  ").replace(b"{}", b"  ").translate(None, b" ")
     if left.startswith((b"[", b"{")):
-        raise Refusal("validation", f"body: nested deeper than {depth} levels")
+        raise Refusal("validation", f"body: at most {depth} levels are allowed, got {depth + 1} or more")
 
 
 def _position(said: str) -> str:
@@ -133,16 +134,26 @@ def _problem(problem: Any) -> str:
             return "is missing"
         case "extra_forbidden":
             return "is not a field of this request"
-        case "string_type" | "model_type" | "model_attributes_type" | "dict_type" if _many(problem):
+        case "string_type" | "model_type" | "model_attributes_type" if _one_of_many(problem):
             return f"must be a string, or an object with text, got {_kind(problem['input'])}"
-    said = problem["msg"].removeprefix("Input ")
-    seen = problem["input"]
-    shown = repr(seen) if isinstance(seen, int | float) else _kind(seen)
-    return f"{said}, got {shown[:SHOWN_CHARS]}"
+        case "model_type" | "model_attributes_type":
+            return f"must be an object with text, got {_seen(problem['input'])}"
+        case "dict_type":
+            return f"must be an object, got {_seen(problem['input'])}"
+        case "string_pattern_mismatch":  # the only pattern that there is
+            return f"must not be only white space, got {_seen(problem['input'])}"
+    return f"{problem['msg'].removeprefix('Input ')}, got {_seen(problem['input'])}"
 
 
-def _many(problem: Any) -> bool:
-    return any(isinstance(part, str) and _BRANCH.fullmatch(part) for part in problem["loc"][1:])
+def _one_of_many(problem: Any) -> bool:
+    """Whether it is a whole item that is wrong, where a text and an object are allowed, and not a field of it."""
+    last = problem["loc"][-1]
+    return len(problem["loc"]) > 1 and isinstance(last, str) and _BRANCH.fullmatch(last) is not None
+
+
+def _seen(value: object) -> str:
+    """A number or a truth value as JSON has it, of anything else its type."""
+    return json.dumps(value)[:SHOWN_CHARS] if isinstance(value, int | float) else _kind(value)
 
 
 def _kind(value: object) -> str:

@@ -124,7 +124,8 @@ class State:
             try:
                 wanted = flag_from_object(body)
             except ConfigError as error:
-                raise Refusal("validation", str(error), param="mode") from None
+                field = str(error).partition(":")[0].removeprefix("flag").strip()
+                raise Refusal("validation", str(error), param=field or None) from None
             self._set(wanted)
         status = self._reranker.status()
         return JSONResponse({**flag_to_object(status.flag), "source": status.flag_source})

@@ -1,6 +1,6 @@
 """Cohere's API, versions 1 and 2."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,10 +10,20 @@ from rerankd.http.call import Answered, Call, Foreign, Many, Query, TopN, scores
 from rerankd.http.dialects.errors import Message, message
 from rerankd.http.refusal import Refusal
 
-__all__ = ["Cohere", "CohereAnswer", "CohereV1", "CohereV1Answer", "CohereV1Request", "CohereV2Request"]
+__all__ = [
+    "Cohere",
+    "CohereAnswer",
+    "CohereV1",
+    "CohereV1Answer",
+    "CohereV1Request",
+    "CohereV2Request",
+    "FieldsObject",
+    "RankFields",
+    "texts_of",
+]
 
-RANK_FIELDS = 100
-"""Most fields of a document that are looked at: each is looked up in every document."""
+RankFields = Annotated[list[str] | None, Field(max_length=100, fail_fast=True)]
+"""The fields of a document that are looked at; each is looked up in every document, and so they are bounded."""
 
 
 class CohereV2Request(Foreign):
@@ -39,7 +49,7 @@ class CohereV1Request(Foreign):
     documents: Many[str | FieldsObject]
     model: str | None = None
     top_n: TopN = None
-    rank_fields: Annotated[list[str] | None, Field(max_length=RANK_FIELDS, fail_fast=True)] = None
+    rank_fields: RankFields = None
     return_documents: bool = False
     max_chunks_per_doc: int | None = None
 
@@ -127,15 +137,20 @@ class CohereV1(Cohere):
     def read(self, request: CohereV1Request) -> Call:
         return Call(
             query=request.query,
-            candidates=[
-                each if isinstance(each, str) else _joined(each.model_extra or {}, request.rank_fields, place)
-                for place, each in enumerate(request.documents)
-            ],
+            candidates=texts_of(request.documents, request.rank_fields),
             top_k=request.top_n,
             budget_ms=request.budget_ms,
             model=request.model,
             with_texts=request.return_documents,
         )
+
+
+def texts_of(documents: Sequence[str | FieldsObject], rank_fields: list[str] | None) -> list[str]:
+    """The documents' texts. Raises `Refusal` for an object that has none."""
+    return [
+        each if isinstance(each, str) else _joined(each.model_extra or {}, rank_fields, place)
+        for place, each in enumerate(documents)
+    ]
 
 
 def _joined(document: Mapping[str, Any], rank_fields: list[str] | None, place: int) -> str:

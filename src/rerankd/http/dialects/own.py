@@ -1,9 +1,11 @@
 """Our own dialect: it says everything, and it is strict."""
 
+import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from rerankd.core.answer import Ranking
 from rerankd.core.events import STAGES
@@ -15,6 +17,24 @@ from rerankd.http.refusal import Refusal
 __all__ = ["Own", "OwnAnswer", "OwnCandidate", "OwnRequest", "OwnResult", "OwnTimings"]
 
 
+def _writable(metadata: Any) -> Any:
+    """What comes back has to be JSON, which has no infinity: a number such as 1e999 is read as one."""
+    if _holds_infinity(metadata):
+        raise PydanticCustomError("number_too_large", "must not hold a number that is too large")
+    return metadata
+
+
+def _holds_infinity(value: Any) -> bool:
+    match value:
+        case float():
+            return math.isinf(value)
+        case dict():
+            return any(map(_holds_infinity, value.values()))
+        case list():
+            return any(map(_holds_infinity, value))
+    return False
+
+
 class OwnCandidate(BaseModel):
     """A candidate with what the first stage knows of it."""
 
@@ -22,7 +42,9 @@ class OwnCandidate(BaseModel):
     text: str
     id: str | int | None = Field(default=None, description="Unique; without one, the position is the id.")
     score: float | None = Field(default=None, description="The first stage's own score.")
-    metadata: Any = Field(default=None, description="Comes back untouched.")
+    metadata: Annotated[Any, AfterValidator(_writable)] = Field(
+        default=None, description="Comes back untouched."
+    )
 
 
 class OwnRequest(BaseModel):

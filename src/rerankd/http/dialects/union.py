@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, Field
 
 from rerankd.core.answer import Ranking
-from rerankd.http.call import Answered, Call, Foreign, Many, Query, TextObject, scores
-from rerankd.http.dialects.cohere import Meta
+from rerankd.http.call import Answered, Call, Foreign, Many, Query, scores
+from rerankd.http.dialects.cohere import FieldsObject, Meta, RankFields, texts_of
 from rerankd.http.dialects.errors import ErrorObject
 from rerankd.http.refusal import Refusal, union_body
 
@@ -18,9 +18,10 @@ class UnionRequest(Foreign):
     """What Jina's, vLLM's, Infinity's and Cohere's first API share. `top_n` 0 means all."""
 
     query: Query
-    documents: Many[str | TextObject]
+    documents: Many[str | FieldsObject]
     model: str | None = None
     top_n: int | None = Field(default=None, ge=0)
+    rank_fields: RankFields = None
     return_documents: bool | None = None
     raw_scores: bool = False
 
@@ -68,7 +69,7 @@ class Union:
     def read(self, request: UnionRequest) -> Call:
         return Call(
             query=request.query,
-            candidates=[each if isinstance(each, str) else each.text for each in request.documents],
+            candidates=texts_of(request.documents, request.rank_fields),
             top_k=request.top_n or None,
             budget_ms=request.budget_ms,
             model=request.model,
