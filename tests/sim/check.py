@@ -58,17 +58,44 @@ def check_answer(broken: Violations, caller: Caller, conclusion: Conclusion | No
     broken.expect("permit ended", call.permit is None or call.permit.ended, number)
     broken.expect("shadow is answered as such", (answer.reason is Reason.SHADOW) == call.shadow, number)
     texts = caller.ask.texts
-    logits = _logits(broken, number, texts, answer, conclusion)
-    _check_outcome(broken, number, texts, answer, logits, call.request.on_deadline)
+    known = _known(broken, caller)
+    logits = _logits(broken, number, texts, answer, conclusion, known)
+    _check_outcome(broken, number, texts, answer, logits, call.request.on_deadline, bool(known))
     _check_order(broken, caller, answer, logits)
 
 
+def _known(broken: Violations, caller: Caller) -> list[float | None]:
+    """What was found of the request's scores; nothing where nobody looked, or nothing was there."""
+    assert caller.call is not None
+    lookup = caller.call.lookup
+    if lookup is None:
+        return []
+    texts, number = caller.ask.texts, caller.call.number
+    broken.expect("nobody's scores are never looked up", caller.ask.options.get("tenant") is not None, number)
+    for text, logit in zip(texts, lookup.known, strict=True):
+        broken.expect(
+            "a kept score is that of its own text", logit is None or logit == logit_of(text), number
+        )
+    return list(lookup.known) if any(logit is not None for logit in lookup.known) else []
+
+
 def _logits(
-    broken: Violations, number: int, texts: list[str], answer: Ranking, conclusion: Conclusion | None
+    broken: Violations,
+    number: int,
+    texts: list[str],
+    answer: Ranking,
+    conclusion: Conclusion | None,
+    known: list[float | None],
 ) -> list[float | None]:
     """What the answer must have been made of."""
-    if conclusion is None or answer.reason is Reason.SHADOW:
+    if answer.reason is Reason.SHADOW:
         return [None] * len(texts)
+    if conclusion is None:
+        # refused: what was known before is all there is, and nothing where that was not asked for
+        return known if known and answer.outcome is Outcome.PARTIAL else [None] * len(texts)
+    for logit, before in zip(conclusion.logits, known or conclusion.logits, strict=True):
+        kept = before is None or logit == before or conclusion.outcome is Outcome.SKIPPED
+        broken.expect("what was known is in the answer", kept, number)
     for text, logit in zip(texts, conclusion.logits, strict=True):
         broken.expect("the score is that of its own text", logit is None or logit == logit_of(text), number)
     return list(conclusion.logits)
@@ -81,6 +108,7 @@ def _check_outcome(
     answer: Ranking,
     logits: list[float | None],
     on_deadline: str,
+    known: bool,
 ) -> None:
     depth = sum(logit is not None for logit in logits)
     outcome, reason = answer.outcome, answer.reason
@@ -90,7 +118,7 @@ def _check_outcome(
         expected = Outcome.PARTIAL if depth else Outcome.SKIPPED
     broken.expect("outcome and depth agree", outcome is expected and answer.depth == depth, number, answer)
     broken.expect("a reason unless reranked", (reason is None) == (outcome is Outcome.RERANKED), number)
-    broken.expect("a refused request has no scores", depth == 0 or reason not in _UNASKED, number)
+    broken.expect("a refused request has no scores", depth == 0 or known or reason not in _UNASKED, number)
     broken.expect(
         "all or nothing where asked", on_deadline != "retrieval" or depth in (0, len(texts)), number
     )

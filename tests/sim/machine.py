@@ -135,6 +135,7 @@ class Machine:
             tokenizer=self if self.policy.encodes else None,
             max_tokens=self.policy.max_tokens,
             refiner=self._refiner() if self.policy.refiner else None,
+            digest="of the weights",
         )
 
     def _refiner(self) -> Model:
@@ -142,6 +143,7 @@ class Machine:
             scorer=_Larger(self),
             tokenizer=self if self.policy.encodes else None,
             max_tokens=self.policy.max_tokens,
+            digest="of the larger one's",
         )
 
     def score(self, pairs: Sequence[Pair], stop: Stop) -> Sequence[float]:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from rerankd.core.batch import BatchPolicy
 from rerankd.core.breaker import BreakerPolicy, Permit, Verdict
+from rerankd.core.cache import CachePolicy
 from rerankd.core.events import CircuitChanged, Event, Settled, WorkerReplaced
 from rerankd.core.flag import Flag
 from rerankd.core.gate import Go
@@ -41,6 +42,7 @@ class Scenario:
     faults: Sequence[Fault] = ()
     batch: BatchPolicy = field(default_factory=BatchPolicy)
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
+    cache: CachePolicy = field(default_factory=CachePolicy)
     flags: Sequence[tuple[float, Flag]] = ()
     """When the flag is set to what."""
     closes_at: float = math.inf
@@ -85,6 +87,10 @@ class Report:
     begun: int = 0
     misfits: int = 0
     probes: int = 0
+    hits: int = 0
+    """Candidates whose score was known before."""
+    depth: int = 0
+    """Candidates scored, of all answers together."""
 
     def opened(self) -> int:
         return sum(state == "open" for _, state in self.changes)
@@ -106,6 +112,7 @@ class Simulation:
             name="virtual",
             batch=scenario.batch,
             breaker=scenario.breaker,
+            cache=scenario.cache,
             clock=self.world,
             observers=observers,
             retry_ms=500,
@@ -176,6 +183,8 @@ class Simulation:
         if not scenario.faults and scenario.timed:
             report.broken.expect("load and long texts never open the circuit", not report.opened())
         self._check_end()
+        cache = self.reranker.status().cache
+        report.hits = 0 if cache is None else cache.hits
         self.reranker.close()
         report.trace = self._hash.hexdigest()
         report.seconds = self.world.now()
@@ -246,6 +255,7 @@ class Simulation:
             report.broken.expect("a cancelled caller gets no answer", settled == 0, caller.call.number)
         else:
             assert caller.answer is not None
+            report.depth += caller.answer.depth
             report.refined += caller.answer.refined_depth > 0
             report.outcomes[f"{caller.answer.outcome}/{caller.answer.reason or ''}"] += 1
             report.broken.expect("exactly one Settled", settled == 1, caller.call.number, settled)

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from rerankd.core.cache import CachePolicy
 from rerankd.core.types import Reason
 from tests.sim.machine import KINDS, Fault, MachinePolicy
-from tests.sim.scenario import Scenario, Simulation, random_scenario, run
+from tests.sim.scenario import Report, Scenario, Simulation, random_scenario, run
 from tests.sim.traffic import Mix
 
 
@@ -23,6 +24,54 @@ def test_a_cascade_keeps_every_promise_too(seed: int):
     """On time, nothing lost or doubled, and only what the larger model has scored changes places among itself."""
     report = run(random_scenario(seed, 120, refiner=2.5))
     assert not report.broken
+
+
+@pytest.mark.parametrize("seed", range(200, 216))
+@pytest.mark.parametrize("refiner", [0.0, 2.5])
+def test_where_scores_are_kept_every_promise_holds_too(seed: int, refiner: float):
+    """Whatever fails, and however few are kept: each score is its own text's, and everybody is answered in time."""
+    scenario = random_scenario(seed, 120, refiner=refiner)
+    scenario = replace(scenario, cache=CachePolicy(scores=300), mix=replace(scenario.mix, tenants=2))
+    assert not run(scenario).broken
+
+
+def _kept(scores: int, *, load: float, seed: int) -> Report:
+    """The same callers whatever is kept, most of whom come again, on a machine that always takes as long."""
+    mix = Mix(cancels=0, frozen=0, plain=True, tenants=1, budgets=((1.0, 250.0, 250.0),))
+    report = run(
+        Scenario(
+            seed=seed,
+            requests=200,
+            load=load,
+            mix=mix,
+            machine=MachinePolicy(noise=0.0),
+            cache=CachePolicy(scores=scores),
+            trace=True,
+        )
+    )
+    assert not report.broken
+    return report
+
+
+def test_nobody_is_answered_later_because_scores_are_kept():
+    """Of callers who come one at a time each has at least as many scores, and at no later moment."""
+    without, kept = (_kept(scores, load=0.02, seed=5) for scores in (0, 10_000))
+    assert without.hits == 0
+    assert kept.hits > 300
+    for (arrived, before, *_, depth, _), (again, now, *_, deeper, _) in zip(
+        without.answers, kept.answers, strict=True
+    ):
+        assert arrived == again
+        assert now <= before + 1e-9
+        assert deeper >= depth
+
+
+@pytest.mark.parametrize("load", [0.7, 2.0, 10.0])
+def test_what_kept_scores_save_goes_to_whoever_waits(load: float):
+    """Under load less work is done, and more candidates have a score."""
+    without, kept = (_kept(scores, load=load, seed=6) for scores in (0, 10_000))
+    assert kept.begun < without.begun
+    assert kept.depth > without.depth
 
 
 def test_the_more_there_is_to_do_the_less_a_cascades_larger_model_does():

@@ -41,6 +41,8 @@ class Mix:
     """Only the usual request: no cut, no variant, the policy's long texts."""
     count: int = 0
     """Candidates of every request; 0: from none to `most`."""
+    tenants: int = 0
+    """On whose behalf requests come, some on nobody's; 0: all on nobody's, whose scores are never kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,8 @@ class Pool:
             if draw.random() < 0.2:
                 options["flag_key"] = str(draw.random())
             options["rate_limited"] = draw.random() < mix.rate_limited
+        if mix.tenants:
+            options["tenant"] = draw.choice((None, *(f"tenant-{each}" for each in range(mix.tenants))))
         cancels = draw.random() < mix.cancels
         return Ask(
             items,
