@@ -25,6 +25,8 @@ ALLOWED = {
     "rerankd/flags/openfeature.py: read": "a provider and its hooks are foreign code",
     "rerankd/flags/openfeature.py: _client": "so is what makes a provider: it becomes a refusal to start",
     "rerankd/http/edge.py: __call__": "the service's last boundary: a bug of ours must not show a text",
+    "rerankd/bulk/place.py: of": "clients of remote file systems have exceptions of their own",
+    "rerankd/bulk/place.py: refused": "all of which become one line that names the place",
     "rerankd/bulk/scoring.py: _attempt": "a scorer or tokenizer may raise anything, and costs its row alone",
     "rerankd/compat.py: rerank": "the drop-in never raises",
     "rerankd/compat.py: maybe_rerank": "nor does it where a host has put a function of its own",

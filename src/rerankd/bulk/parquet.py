@@ -113,7 +113,7 @@ def _opened(file: Place) -> Iterator[Any]:
         try:
             with ParquetFile(opened) as parquet:
                 yield parquet
-        except (arrow.ArrowInvalid, arrow.ArrowNotImplementedError) as error:
+        except (arrow.ArrowInvalid, arrow.ArrowNotImplementedError, OSError) as error:
             # its words tell of the file's structure
             raise RerankdError(f"{file.url}: is not a good Parquet file: {str(error)[:200]}") from error
 

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self, cast
 
 from rerankd.errors import BackendError, InvalidRequest, RerankdError
 
@@ -30,10 +30,14 @@ class Place:
             import fsspec  # type: ignore[import-untyped]
         except ImportError as error:
             raise BackendError(f"bulk work needs more: pip install 'rerankd[batch]' ({error})") from error
+        if not url.strip():
+            raise InvalidRequest(argument, "is empty")  # fsspec would take the working directory
         try:
             system, path = fsspec.core.url_to_fs(url)
         except (ValueError, ImportError) as error:
             raise InvalidRequest(argument, f"{url}: {error}") from None
+        except Exception as error:  # some file systems connect when they are made
+            raise RerankdError(f"{url}: cannot be reached: {_words(error)}") from error
         return cls(system, path)
 
     @property
@@ -91,10 +95,13 @@ class Place:
         """The file, open for reading; a compressed one (`.gz`, `.bz2`, `.xz`, `.zst`) is unpacked."""
         import fsspec
 
+        compression = fsspec.utils.infer_compression(self.path)
+        if compression is None and self.path.endswith(".zst"):
+            raise BackendError(f"{self.url}: is packed with Zstandard: pip install zstandard")
         with refused(self, "read"):
-            compression = fsspec.utils.infer_compression(self.path)
-            with self.system.open(self.path, "rb", compression=compression) as file:
-                yield file
+            opened = self.system.open(self.path, "rb", compression=compression)
+        with _Opened(opened, self, "read") as file:
+            yield cast(BinaryIO, file)
 
     def read(self) -> bytes:
         with self.reading() as file:
@@ -110,8 +117,10 @@ class Place:
         with refused(self, "written"):
             self.system.makedirs((root / PARTIAL).path, exist_ok=True)
             self.system.makedirs(self.path.rpartition("/")[0], exist_ok=True)
-            with self.system.open(partial.path, "wb") as file:
-                yield file
+            opened = self.system.open(partial.path, "wb")
+        with _Opened(opened, self, "written") as file:
+            yield cast(BinaryIO, file)
+        with refused(self, "written"):
             self.system.mv(partial.path, self.path)
 
     def remove(self) -> None:
@@ -121,16 +130,58 @@ class Place:
                 self.system.rm(self.path, recursive=True)
 
 
+class _Opened:
+    """An open file whose place is named in whatever it raises. What is done with its content raises its own."""
+
+    def __init__(self, file: Any, place: Place, done: str) -> None:
+        self._file = file
+        self._place = place
+        self._done = done
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def read(self, *size: int) -> bytes:
+        with refused(self._place, self._done):
+            return bytes(self._file.read(*size))
+
+    def seek(self, *to: int) -> int:
+        with refused(self._place, self._done):
+            return int(self._file.seek(*to))
+
+    def write(self, content: bytes) -> int:
+        with refused(self._place, self._done):
+            return int(self._file.write(content))
+
+    def close(self) -> None:
+        # what is held back until now, such as an upload's last part, is written now
+        with refused(self._place, self._done):
+            self._file.close()
+
+
 @contextmanager
 def refused(place: Place, done: str) -> Iterator[None]:
-    """Name the place in whatever its file system raises."""
+    """Name the place in whatever its file system raises: clients of remote ones have exceptions of their own."""
     try:
         yield
-    except OSError as error:
-        raise RerankdError(
-            f"{place.url}: cannot be {done}: {error.strerror or type(error).__name__}"
-        ) from error
-    except (EOFError, zlib.error, lzma.LZMAError) as error:
-        raise RerankdError(
-            f"{place.url}: cannot be {done}: it is packed, and cut short or damaged"
-        ) from error
+    except RerankdError:
+        raise
+    except Exception as error:
+        raise RerankdError(f"{place.url}: cannot be {done}: {_words(error)}") from error
+
+
+def _words(error: Exception) -> str:
+    """What happened, in a line."""
+    if isinstance(error, EOFError | zlib.error | lzma.LZMAError):
+        return "it is packed, and cut short or damaged"
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    if isinstance(error, NotImplementedError):
+        return "its file system cannot do that"
+    return f"{type(error).__name__}: {error}".partition("\n")[0][:200]
