@@ -42,6 +42,7 @@ __all__ = [
     "UnknownKey",
     "default_data_dir",
     "describe",
+    "ray_address",
     "refuse_unknown",
     "setting_fields",
     "unknown_keys",
@@ -184,6 +185,11 @@ class Settings:
     def uncached(self) -> "Settings":
         """The same for whatever measures: no figure may come of work that was not done."""
         return replace(self, cache=CachePolicy())
+
+
+def ray_address(environ: Mapping[str, str] | None = None) -> str:
+    """The cluster that Ray's own variable names; `ray.address` comes before it."""
+    return (os.environ if environ is None else environ).get("RAY_ADDRESS", "").strip()
 
 
 def _traces(environ: Mapping[str, str]) -> bool:

@@ -16,7 +16,7 @@ from rerankd.bulk.shard import Receipt, do_shard
 from rerankd.core.ports import Model
 from rerankd.errors import BackendError, RerankdError
 from rerankd.models.policy import ModelPolicy
-from rerankd.scale.cluster import cause_of, connect
+from rerankd.scale.cluster import address_of, cause_of, connect
 from rerankd.wiring import load_model
 
 __all__ = ["run_on_ray"]
@@ -38,6 +38,11 @@ def run_on_ray(
     Input, output and model must be within reach of every machine. `load`: what a worker calls instead of loading
     the model. Raises what `rerankd.bulk.run.run` raises, and `BackendError` where there is no cluster.
     """
+    if (address := address_of(policy)).startswith("ray://"):
+        # Ray Data plans in the process that asks, which therefore has to be one of the cluster's own
+        raise BackendError(
+            f"{address}: bulk work begins on a machine of the cluster; give its HOST:6379, or auto"
+        )
     ray = connect(policy)
     loads: Load = load or _Load(model, data_dir)
     has = ray.cluster_resources()
