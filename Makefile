@@ -150,7 +150,7 @@ prove-service: $(VENV)/.tests
 # The texts come from packages that `python recipes/rerankd-small/texts.py --help` names.
 distill-default: $(VENV)/.tests
 	@$(BIN)/python recipes/rerankd-small/texts.py --out $(BUILD)/texts
-	@$(OFFLINE) $(BIN)/rerankd distill --texts $(BUILD)/texts --out $(BUILD)/rerankd-small --passes 0 $(ARGS)
+	@$(OFFLINE) $(BIN)/rerankd distill --texts $(BUILD)/texts --out $(BUILD)/rerankd-small $(ARGS)
 
 bench: $(VENV)/.tests
 	@$(OFFLINE) $(BIN)/python -m benchmarks.quick $(ARGS)

@@ -39,26 +39,29 @@ SHARE = Path("/usr/share")
 HTML = {
     "libreoffice": (SHARE / "libreoffice/help/en-US", 9_000),
     "gimp": (SHARE / "gimp/2.0/help/en", 3_000),
-    "postgresql": (SHARE / "doc/postgresql-doc-15/html", 5_000),
+    "postgresql": (SHARE / "doc/postgresql-doc-15/html", 7_000),
     "apache": (SHARE / "doc/apache2-doc/manual/en", 3_000),
     "handbook": (SHARE / "doc/debian-handbook/html/en-US", 4_000),
     "faq": (SHARE / "doc/debian/FAQ", 1_500),
     "reference": (SHARE / "doc/debian-reference-en/html", 1_500),
     "reference2": (SHARE / "debian-reference", 1_500),
-    "python": (SHARE / "doc/python3.11/html", 5_000),
+    "python": (SHARE / "doc/python3.11/html", 8_000),
 }
-DICTIONARIES = {"foldoc": 14_000, "wn": 26_000, "gcide": 9_000, "jargon": 2_000}
+DICTIONARIES = {"foldoc": 14_000, "wn": 20_000, "gcide": 9_000, "jargon": 2_000}
 CHAT_TURNS = 9_000
 WORDS = (8, 110)
 """Shortest and longest passage."""
+LONG = 2, 240
+"""Every so-many-th page is cut into passages of up to so many words: abstracts and chunks are ranked as well."""
 SEED = 2026
 
 
 class Sections(HTMLParser):
     """Passages of a page, each with the heading that it stands under."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest: int = WORDS[1]) -> None:
         super().__init__()
+        self.longest = longest
         self.found: list[tuple[str, str]] = []
         self._heading = ""
         self._words: list[str] = []
@@ -98,9 +101,9 @@ class Sections(HTMLParser):
             return
         words = clean("".join(self._buffer)).split()
         self._buffer = []
-        if len(self._words) + len(words) > WORDS[1]:
+        if len(self._words) + len(words) > self.longest:
             self._flush()
-        self._words += words[: WORDS[1]]
+        self._words += words[: self.longest]
 
     def _flush(self) -> None:
         if len(self._words) >= WORDS[0] * 2:
@@ -114,10 +117,10 @@ def clean(text: str) -> str:
 
 
 def pages(folder: Path) -> Iterator[tuple[str, str]]:
-    for path in sorted(folder.rglob("*.html*")):
+    for at, path in enumerate(sorted(folder.rglob("*.html*"))):
         if path.suffix not in (".html", ".en") or path.stat().st_size > 800_000:
             continue
-        parser = Sections()
+        parser = Sections(WORDS[1] if at % LONG[0] else LONG[1])
         parser.feed(path.read_text(encoding="utf-8", errors="ignore"))
         parser.close()
         yield from parser.found

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rerankd.backends.cpu import int8_path, overflows_int8, usable_cores
+from rerankd.backends.cpu import int8_path, multiplies_bfloat16, overflows_int8, usable_cores
 
 
 class System:
@@ -105,6 +105,15 @@ def test_the_int8_path_is_the_fastest_that_the_cpu_lists(tmp_path, flags, path):
 def test_without_cpuinfo_only_the_architecture_is_known(tmp_path):
     assert int8_path(tmp_path, machine="arm64") == "neon"
     assert int8_path(tmp_path, machine="AMD64") == "none"
+
+
+@pytest.mark.parametrize(
+    ("flags", "native"),
+    [("avx512bw avx512_bf16", True), ("amx_bf16 amx_int8", True), ("avx2 avx512bw avx512_vnni", False)],
+)
+def test_bfloat16_pays_where_the_cpu_multiplies_it(tmp_path, flags, native):
+    System(tmp_path).write("proc/cpuinfo", f"processor\t: 0\nflags\t\t: fpu {flags}\n")
+    assert multiplies_bfloat16(tmp_path) == native
 
 
 def test_only_x86_without_dot_products_overflows():

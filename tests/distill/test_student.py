@@ -1,15 +1,19 @@
 import re
 from pathlib import Path
 
+import numpy as np
+import onnxruntime
 import pytest
 import torch
 from transformers import BertForSequenceClassification
 
+from rerankd.backends.onnx import evaluate
 from rerankd.distill.export import FP32, INT8, export, scores_of_graph
 from rerankd.distill.lessons import Lesson, tensors
 from rerankd.distill.narrow import narrowed
 from rerankd.distill.student import load, save, some_layers, spread, student_of
 from rerankd.errors import ConfigError
+from rerankd.models.rewriting.rewrite import lean
 
 
 def test_the_whole_student_scores_as_its_teacher_does(
@@ -84,3 +88,25 @@ def test_both_graphs_score_as_the_network(
     assert scores_of_graph(tmp_path / "out" / INT8, lesson.ids, lesson.types) == pytest.approx(
         wanted, abs=0.05
     )
+
+
+@pytest.mark.parametrize("file", [FP32, INT8])
+def test_the_exported_attention_is_made_lean(
+    bert: BertForSequenceClassification, tokenizer: Path, tmp_path: Path, lessons: list[Lesson], file: str
+) -> None:
+    student = narrowed(student_of(bert), lessons[:4], 0.6)
+    for name, each in student.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(each, std=0.02)  # the exporter would share those that are equal
+    export(student, tokenizer, tmp_path / "out")
+    path = tmp_path / "out" / file
+    graph = lean(path, evaluate)
+    assert graph is not None
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    assert [each.name for each in session.get_inputs()] == ["input_ids", "token_type_ids"]
+    ids, types = lessons[0].ids, lessons[0].types
+    scores = [
+        session.run(None, {"input_ids": np.array([row]), "token_type_ids": np.array([kinds])})[0].item()
+        for row, kinds in zip(ids, types, strict=True)
+    ]
+    assert scores == pytest.approx(scores_of_graph(path, ids, types), abs=1e-4 if file == FP32 else 0.02)

@@ -5,7 +5,7 @@ import platform
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-__all__ = ["int8_path", "overflows_int8", "usable_cores"]
+__all__ = ["int8_path", "multiplies_bfloat16", "overflows_int8", "usable_cores"]
 
 _FLAGS = {
     "amx_int8": "amx",
@@ -46,6 +46,11 @@ def int8_path(root: Path = Path("/"), machine: str | None = None) -> str:
             return name
     machine = platform.machine() if machine is None else machine
     return "neon" if machine.lower() in ("arm64", "aarch64") else "none"
+
+
+def multiplies_bfloat16(root: Path = Path("/")) -> bool:
+    """Whether the CPU has instructions for products of bfloat16; without them it is slower than fp32."""
+    return not {"amx_bf16", "avx512_bf16"}.isdisjoint(_flags(root))
 
 
 def overflows_int8(path: str, machine: str | None = None) -> bool:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rerankd.distill.teacher import Scored
     from rerankd.models.pairs import PairTokenizer
 
-__all__ = ["Lesson", "batches", "lessons_of", "passed", "tensors"]
+__all__ = ["Lesson", "batches", "lessons_of", "padded", "passed", "tensors", "wanted_of"]
 
 _WINDOW = 40
 """Batches among which questions are sorted by length: little padding, and still random."""
@@ -76,14 +76,26 @@ def _cut(lessons: Sequence[Lesson], size: int, chance: random.Random) -> list[li
 
 def tensors(batch: Sequence[Lesson]) -> tuple[dict[str, Any], Any]:
     """The network's inputs, and the teacher's logits of shape (questions, texts)."""
+    inputs = padded(
+        [row for lesson in batch for row in lesson.ids], [row for lesson in batch for row in lesson.types]
+    )
+    return inputs, wanted_of(batch)
+
+
+def padded(ids: Sequence[list[int]], types: Sequence[list[int]]) -> dict[str, Any]:
+    """The network's inputs for these pairs, all as long as the longest."""
     import torch
 
-    ids = [row for lesson in batch for row in lesson.ids]
-    types = [row for lesson in batch for row in lesson.types]
     longest = max(map(len, ids))
-    inputs = {
+    return {
         "input_ids": torch.tensor([row + [0] * (longest - len(row)) for row in ids]),
         "attention_mask": torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in ids]),
         "token_type_ids": torch.tensor([row + [0] * (longest - len(row)) for row in types]),
     }
-    return inputs, torch.tensor([lesson.logits for lesson in batch], dtype=torch.float32)
+
+
+def wanted_of(batch: Sequence[Lesson]) -> Any:
+    """The teacher's logits of shape (questions, texts)."""
+    import torch
+
+    return torch.tensor([lesson.logits for lesson in batch], dtype=torch.float32)

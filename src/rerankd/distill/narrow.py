@@ -168,9 +168,9 @@ def _built(student: Student, heads: Sequence[_Block], units: Sequence[_Block]) -
     for at, (attention, feed) in enumerate(zip(heads, units, strict=True)):
         name, layer = f"layers.{at}", student.blocks[at]
         inner = (attention.kept[:, None] * layer.head + torch.arange(layer.head)).flatten()
-        rows = torch.cat([inner + part * layer.inner for part in range(3)])
         for kind in ("weight", "bias"):
-            state[f"{name}.qkv.{kind}"] = state[f"{name}.qkv.{kind}"][rows]
+            for part in ("query", "key", "value"):
+                state[f"{name}.{part}.{kind}"] = state[f"{name}.{part}.{kind}"][inner]
             state[f"{name}.up.{kind}"] = state[f"{name}.up.{kind}"][feed.kept]
         for own, block in (("out", attention), ("down", feed)):
             state[f"{name}.{own}.weight"] = block.weight[:, :-1].float()

@@ -13,7 +13,7 @@ class DistillPolicy:
 
     layers: int = 0
     """The student's; taken from the teacher's, evenly spread. 0: all of them."""
-    keep: float = 0.45
+    keep: float = 0.52
     """The share of its layers' cost that the student keeps: fewer heads and feed-forward units, where they are
     missed least. 1: all of them."""
     queries: int = 13_000
@@ -28,18 +28,18 @@ class DistillPolicy:
     """Texts of a question from BM25's tenth to hundredth."""
     strangers: int = 1
     """Texts of a question that have nothing to do with it."""
-    max_tokens: int = 192
+    max_tokens: int = 320
     """The longest pair that is trained on."""
-    passes: float = 2.0
+    passes: float = 1.0
     """How often each pair is looked at. 0: the student stays as it was narrowed."""
     hidden_share: float = 0.0
     """For the first so much of the training the student also imitates the teacher's layers, which costs a run
     of the teacher for each batch; after that its logits are enough."""
-    batch_queries: int = 4
+    batch_queries: int = 8
     """Questions in a batch, each with all of its texts."""
-    rate: float = 1.5e-4
-    """The highest learning rate; it rises for the first fifty steps, stays, and falls to nothing in the end."""
-    fall_share: float = 0.33
+    rate: float = 1e-4
+    """The highest learning rate; it rises for the first hundred steps, stays, and falls to nothing in the end."""
+    fall_share: float = 0.9
     """The last so much of the training, in which the learning rate falls."""
     held_out: float = 0.02
     """The share of the questions that is not trained on."""

@@ -1,8 +1,8 @@
 """The student: a BERT whose layers may differ in their heads and feed-forward units.
 
 Only what the score needs is computed. The score is read off the first token, so the last layer works on that token
-alone: it loses nothing and costs a sixth. Query, key and value are one matrix, so that int8 kernels quantise
-their common input once.
+alone: it loses nothing and costs a sixth. Query, key and value are projected apart, the form in which the exported
+graph's attention is recognised and made lean (`models/rewriting`).
 """
 
 from collections.abc import Mapping
@@ -41,8 +41,10 @@ class Layer(nn.Module):
 
     def __init__(self, width: int, head: int, heads: int, units: int, epsilon: float) -> None:
         super().__init__()
-        self.head, self.inner = head, head * heads
-        self.qkv = nn.Linear(width, 3 * self.inner)
+        self.head, self.heads, self.inner = head, heads, head * heads
+        self.query = nn.Linear(width, self.inner)
+        self.key = nn.Linear(width, self.inner)
+        self.value = nn.Linear(width, self.inner)
         self.out = nn.Linear(self.inner, width)
         self.attended = nn.LayerNorm(width, epsilon)
         self.up = nn.Linear(width, units)
@@ -51,20 +53,16 @@ class Layer(nn.Module):
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """`hidden`: (pairs, tokens, width). `mask`: (pairs, 1, 1, tokens), added to the attention's logits."""
-        query, key, value = self.qkv(hidden).chunk(3, dim=-1)
-        return self._rest(hidden, query, key, value, mask)
+        return self._rest(hidden, hidden, mask)
 
     def first(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """The same for the first token only: (pairs, 1, width)."""
-        weight, bias, inner = self.qkv.weight, self.qkv.bias, self.inner
-        query = functional.linear(hidden[:, :1], weight[:inner], bias[:inner])
-        key, value = functional.linear(hidden, weight[inner:], bias[inner:]).chunk(2, dim=-1)
-        return self._rest(hidden[:, :1], query, key, value, mask)
+        return self._rest(hidden[:, :1], hidden, mask)
 
-    def _rest(self, hidden: Tensor, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    def _rest(self, hidden: Tensor, context: Tensor, mask: Tensor) -> Tensor:
         query, key, value = (
-            part.view(part.shape[0], part.shape[1], -1, self.head).transpose(1, 2)
-            for part in (query, key, value)
+            part.view(part.shape[0], part.shape[1], self.heads, self.head).transpose(1, 2)
+            for part in (self.query(hidden), self.key(context), self.value(context))
         )
         logits = query @ key.transpose(-1, -2) * self.head**-0.5 + mask
         mixed = (logits.softmax(dim=-1) @ value).transpose(1, 2).flatten(2)
@@ -189,6 +187,9 @@ _EMBEDDINGS = {
     "embedded.bias": "LayerNorm.bias",
 }
 _LAYER = {
+    "query": "attention.self.query",
+    "key": "attention.self.key",
+    "value": "attention.self.value",
     "out": "attention.output.dense",
     "attended": "attention.output.LayerNorm",
     "up": "intermediate.dense",
@@ -204,8 +205,6 @@ def _state(teacher: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:
         state[f"classifier.{kind}"] = teacher[f"classifier.{kind}"]
         for number in range(layers):
             layer = f"bert.encoder.layer.{number}"
-            parts = [teacher[f"{layer}.attention.self.{part}.{kind}"] for part in ("query", "key", "value")]
-            state[f"layers.{number}.qkv.{kind}"] = torch.cat(parts)
             for name, theirs in _LAYER.items():
                 state[f"layers.{number}.{name}.{kind}"] = teacher[f"{layer}.{theirs}.{kind}"]
     return {name: value.detach().clone() for name, value in state.items()}

@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from rerankd.core.ports import Clock
-from rerankd.distill.lessons import Lesson, batches, passed, tensors
+from rerankd.distill.forward import Place, here, logits_of
+from rerankd.distill.lessons import Lesson, batches, passed, tensors, wanted_of
 from rerankd.distill.losses import LIST_WEIGHT, order_loss, path_loss, score_loss
 from rerankd.distill.policy import DistillPolicy
 from rerankd.distill.student import imitated
 
 __all__ = ["Progress", "steps_of", "train"]
 
-_WARM_UP = 50
-"""Steps."""
+_WARM_UP = 100
+"""Steps in which the learning rate rises."""
 _SAVE_SECONDS = 180.0
 _TOLD_STEPS = 20
 
@@ -46,22 +47,27 @@ def train(
     *,
     clock: Clock,
     told: Callable[[Progress], None] = lambda progress: None,
+    place: Place | None = None,
 ) -> Progress:
-    """Train for `policy.passes` over the lessons, from where the last run stopped. The student ends in eval mode.
+    """Train for `policy.passes` over the lessons, from where the last run stopped. The student ends in eval mode,
+    on the CPU. `place`: where it runs; the best that this machine has.
 
     `checkpoint`: the file that holds weights, optimiser and time used; whole or not there.
     """
     import torch
 
+    place = place or here()
+    student.to(place.device)
+    teacher.to(place.device)
     trained = [each for each in student.parameters() if each.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=policy.rate, weight_decay=0.01)
     step, pairs, used, mean = 0, 0, 0.0, math.nan
     if checkpoint.is_file():
-        kept = torch.load(checkpoint, weights_only=True)
+        kept = torch.load(checkpoint, weights_only=True, map_location=place.device)
         student.load_state_dict(kept["student"])
         optimiser.load_state_dict(kept["optimiser"])
         step, pairs, used, mean = kept["step"], kept["pairs"], kept["used"], kept["mean"]
-    places = imitated(len(student.layers), len(teacher.layers))
+    depths = imitated(len(student.layers), len(teacher.layers))
     stream = batches(lessons, policy.batch_queries, policy.seed, step)
     torch.manual_seed(policy.seed + step)
     teacher.eval()
@@ -73,16 +79,14 @@ def train(
         imitates = part < policy.hidden_share
         for group in optimiser.param_groups:
             group["lr"] = policy.rate * min(1.0, (step + 1) / _WARM_UP, (1 - part) / policy.fall_share)
-        inputs, wanted = tensors(next(stream))
-        states: list[Any] = []
-        got = student(**inputs, states=states if imitates else None).reshape(wanted.shape)
-        loss_of_scores = score_loss(got, wanted)
-        loss = loss_of_scores + LIST_WEIGHT * order_loss(got, wanted)
+        batch = next(stream)
+        wanted = wanted_of(batch).to(place.device)
         if imitates:
-            shown: list[Any] = []
-            with torch.no_grad():
-                teacher(**inputs, states=shown)
-            loss = loss + path_loss(states, shown, places, inputs["attention_mask"])
+            got, apart = _imitating(teacher, student, batch, depths, place)
+        else:
+            got, apart = logits_of(student, batch, place), 0.0
+        loss_of_scores = score_loss(got, wanted)
+        loss = loss_of_scores + LIST_WEIGHT * order_loss(got, wanted) + apart
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
@@ -101,5 +105,22 @@ def train(
             torch.save(state, partial)
             partial.replace(checkpoint)
             saved = 0.0
+    student.cpu()
     student.eval()
     return Progress(step, pairs, used, mean)
+
+
+def _imitating(
+    teacher: Any, student: Any, batch: Sequence[Lesson], depths: Sequence[int], place: Place
+) -> tuple[Any, Any]:
+    """The student's logits, and how far its layers are from the teacher's; all pairs in one run."""
+    import torch
+
+    inputs = {name: each.to(place.device) for name, each in tensors(batch)[0].items()}
+    states: list[Any] = []
+    shown: list[Any] = []
+    with place.multiplying():
+        got = student(**inputs, states=states).float().reshape(len(batch), -1)
+        with torch.no_grad():
+            teacher(**inputs, states=shown)
+    return got, path_loss(states, shown, depths, inputs["attention_mask"])
