@@ -17,9 +17,11 @@ Measure = Callable[[bool], Iterator[Line]]
 def prove(name: str, summary: str, rows: Mapping[int, Measure]) -> int:
     """Measure the rows that the command line asks for, all by default. The exit status: 1 when one is missed.
 
-    `summary`: the module's docstring, whose first line describes the command.
+    `summary`: the module's docstring, which says what each row is.
     """
-    parser = argparse.ArgumentParser(prog=name, description=summary.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog=name, description=summary, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
         "--quick", action="store_true", help="small numbers; timings are shown and not judged"
     )
