@@ -134,6 +134,11 @@ def test_images_run_as_nobody_in_particular_and_say_whether_they_live() -> None:
         assert said.index("USER") < said.index("ENTRYPOINT")
 
 
+def test_every_machine_of_the_ray_cluster_has_the_pinned_ray() -> None:
+    (pins,) = re.findall(r"--constraint (\S+)", text("ray/skypilot.yaml"))
+    assert re.search(r"^ray==", (ROOT / pins).read_text("utf-8"), re.MULTILINE)
+
+
 def test_the_application_of_the_ray_cluster_and_the_settings_that_it_is_given_exist() -> None:
     from importlib import import_module
 
