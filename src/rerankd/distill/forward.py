@@ -1,8 +1,8 @@
 """The student's run over a batch while it learns: on the GPU if there is one, in bfloat16 where that is multiplied
 natively, and pairs of like length together, so that little of the work is padding.
 
-On an AMD EPYC (Zen 4) bfloat16 took 0.62 of the time of fp32, and moved the logits by 0.02 (root of the mean square),
-a fiftieth of what a narrowed student is off by.
+On an AMD EPYC (Zen 4) bfloat16 took 0.62 of the time of fp32, and moved the logits by 0.02 (root of the mean
+square), a fiftieth of what a narrowed student is off by.
 """
 
 from collections.abc import Sequence
