@@ -11,9 +11,9 @@ from rerankd.models.resolve import resolve, verify
 
 QUERY = "how tall is mount everest"
 RECORDED = {
-    "Mount Everest is 8,849 metres tall.": 7.07,
-    "Everest was first climbed in 1953 by Hillary and Tenzing.": -3.32,
-    "Bananas are rich in potassium.": -11.29,
+    "Mount Everest is 8,849 metres tall.": 8.56,
+    "Everest was first climbed in 1953 by Hillary and Tenzing.": -6.58,
+    "Bananas are rich in potassium.": -11.26,
 }
 
 
