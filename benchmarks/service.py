@@ -27,6 +27,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
 
 import httpx
 
@@ -39,6 +40,7 @@ __all__ = ["main"]
 BUDGET_MS, GRACE_MS, CANDIDATES = 250.0, 25.0, 24
 SHARES = (0.5, 1.0, 2.0, 4.0)
 _PATIENCE_S = 10.0
+_LOADS_S = 180.0
 _ROOT = Path(__file__).resolve().parents[1]
 _INFINITY = _ROOT / ".venv-infinity"
 _INFINITY_REQUIREMENTS = _ROOT / "benchmarks" / "infinity" / "requirements.txt"
@@ -87,14 +89,24 @@ def main() -> int:
         f"{workload.title}: rerankd scores {pairs:.0f} pairs a second here, {asked:.2f} requests", flush=True
     )
     print(_HEAD, flush=True)
-    levels = []
+    levels: list[Level] = []
+    not_measured: dict[str, str] = {}
     for server in wanted:
-        for share in SHARES:
-            # each level begins with a server that has nothing left to do
-            with serving(server) as url:
-                level = asyncio.run(_level(server, url, workload, share, share * asked, arguments.seconds))
-            print(_line(level), flush=True)
-            levels.append(level)
+        try:
+            for share in SHARES:
+                # each level begins with a server that has nothing left to do
+                with serving(server) as url:
+                    level = asyncio.run(
+                        _level(server, url, workload, share, share * asked, arguments.seconds)
+                    )
+                print(_line(level), flush=True)
+                levels.append(level)
+        except UnreadyError as error:
+            if server == "rerankd":
+                raise
+            # a peer that does not run here says nothing of ours
+            print(f"{server:<17} not measured: {error}", flush=True)
+            not_measured[server] = str(error)
     overhead = _overhead()
     print(
         f"HTTP and JSON for 24 candidates of 500 characters, flag off: p50 {overhead['p50_ms']:.2f} ms,"
@@ -106,6 +118,7 @@ def main() -> int:
         "workload": workload.name,
         "pairs_per_second": pairs,
         "levels": list(map(asdict, levels)),
+        "not_measured": not_measured,
         "overhead": overhead,
     }
     arguments.output.write_text(json.dumps(report, indent=2), encoding="utf-8")
@@ -131,18 +144,28 @@ def _line(level: Level) -> str:
     )
 
 
+class UnreadyError(RuntimeError):
+    """A server that could not be measured, and the end of what it said."""
+
+
 @contextmanager
 def serving(server: str) -> Iterator[str]:
-    """The server, ready; its URL."""
+    """The server, ready; its URL. Raises `UnreadyError` with the end of its log where it does not come so far."""
     port = _free_port()
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as log:
         environment = {**os.environ, "RERANKD_DATA_DIR": folder, "HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1"}
         environment["RERANKD_CACHE_SCORES"] = "0"
         environment["INFINITY_ANONYMOUS_USAGE_STATS"] = "0"
-        process = subprocess.Popen(_command(server, port), env=environment, stdout=log, stderr=log)
+        try:
+            command = _command(server, port)
+        except subprocess.CalledProcessError as error:
+            raise UnreadyError(f"it could not be installed: {error}") from None
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         url = f"http://127.0.0.1:{port}"
         try:
-            _await_ready(url, server, process)
+            why = _await_ready(url, server, process)
+            if why is not None:
+                raise UnreadyError("\n  ".join([why, *_tail(log)]))
             yield url
         finally:
             process.send_signal(signal.SIGTERM)
@@ -204,17 +227,30 @@ def _free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def _await_ready(url: str, server: str, process: "subprocess.Popen[bytes]") -> None:
+def _await_ready(url: str, server: str, process: "subprocess.Popen[bytes]") -> str | None:
+    """Why it did not become ready; None: it did."""
     path = "/ready" if server == "rerankd" else "/health"
-    ends = time.monotonic() + 180
+    ends = time.monotonic() + _LOADS_S
     while time.monotonic() < ends and process.poll() is None:
         try:
             if httpx.get(url + path, timeout=2).status_code == 200:
-                return
+                return None
         except httpx.TransportError:
             pass
         time.sleep(0.1)
-    raise RuntimeError(f"{server} did not become ready")
+    status = process.poll()
+    return (
+        f"it was not ready after {_LOADS_S:.0f} s"
+        if status is None
+        else f"it ended with status {status} before it was ready"
+    )
+
+
+def _tail(log: IO[bytes], lines: int = 20) -> list[str]:
+    """The last lines that a server wrote."""
+    log.seek(0)
+    said = log.read().decode("utf-8", "replace").splitlines()
+    return [line for line in said if line.strip()][-lines:]
 
 
 def _bodies(server: str, workload: Workload, budget_ms: float = BUDGET_MS) -> list[tuple[bytes, int]]:

@@ -7,13 +7,14 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 
 from rerankd.bench.arrivals import Open
 from rerankd.sample.workload import requests
 
-__all__ = ["BODIES", "BUDGET_MS", "Seen", "capacity", "client", "open_load", "until_ready"]
+__all__ = ["BODIES", "BUDGET_MS", "Seen", "capacity", "client", "open_load", "seen_of", "until_ready"]
 
 BUDGET_MS = 250.0
 ROUTE = "/v2/rerank"
@@ -56,10 +57,20 @@ class Seen:
     complete: bool = False
     """Every candidate is in the answer, once."""
     error: str = ""
+    """The transport's error, or the error's type in the answer's own words."""
 
     @property
     def ms(self) -> float:
         return (self.ended - self.sent) * 1000
+
+    @property
+    def said(self) -> str:
+        """What came back, in a word or two: for whoever asks why it was not a complete answer."""
+        if self.status is None:
+            return f"no answer, {self.error}"
+        if self.status == 200:
+            return f"200 {self.outcome}" + ("" if self.complete else ", not every candidate once")
+        return f"{self.status} {self.error or 'without an error of ours'}"
 
 
 def client(url: str) -> httpx.AsyncClient:
@@ -78,22 +89,41 @@ async def ask(http: httpx.AsyncClient, number: int, meant: float | None = None) 
         answer = await http.post(ROUTE, content=BODIES[number % len(BODIES)], headers={"x-request-id": id})
     except httpx.TransportError as error:
         return Seen(id, sent, time.monotonic(), late, None, error=type(error).__name__)
-    ended = time.monotonic()
+    return seen_of(id, sent, time.monotonic(), late, answer)
+
+
+def seen_of(id: str, sent: float, ended: float, late_start: float, answer: httpx.Response) -> Seen:
+    """What there is to know of an answer."""
     try:
-        places = sorted(each["index"] for each in answer.json()["results"])
-    except (ValueError, KeyError):
+        body = answer.json()
+    except ValueError:
+        body = {}
+    try:
+        places = sorted(each["index"] for each in body["results"])
+    except (KeyError, TypeError):
         places = []
     return Seen(
         id,
         sent,
         ended,
-        late,
+        late_start,
         answer.status_code,
         outcome=answer.headers.get("x-rerank-outcome", ""),
         reason=answer.headers.get("x-rerank-reason", ""),
         scored=int(answer.headers.get("x-rerank-depth", "0/0").split("/")[0]),
         complete=places == list(range(24)),
+        error="" if answer.status_code == 200 else _error_of(body),
     )
+
+
+def _error_of(body: Any) -> str:
+    """The error in whichever dialect's words; the service's own never hold a text."""
+    if not isinstance(body, dict):
+        return ""
+    error = body.get("error")
+    if isinstance(error, dict):
+        return str(error.get("code") or error.get("type") or "")
+    return str(body.get("error_type") or body.get("message") or body.get("detail") or "")
 
 
 async def open_load(http: httpx.AsyncClient, rate: float, seconds: float, seed: int = 0) -> list[Seen]:

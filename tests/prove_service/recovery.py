@@ -5,12 +5,13 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import httpx
 
 from tests.prove.line import Line, seconds
-from tests.prove_service.load import BUDGET_MS, Seen, capacity, client, open_load, until_ready
+from tests.prove_service.load import BUDGET_MS, Seen, capacity, client, open_load, seen_of, until_ready
 from tests.running import Running, children
 
 __all__ = ["measure"]
@@ -73,7 +74,7 @@ async def _hang(http: httpx.AsyncClient) -> Seen:
     body = {"model": "any", "query": "q", "documents": texts, "budget_ms": BUDGET_MS}
     answer = await http.post("/v2/rerank", json=body)
     ended = time.monotonic()
-    return Seen("hang", sent, ended, 0.0, answer.status_code, complete=len(answer.json()["results"]) == 24)
+    return seen_of("hang", sent, ended, 0.0, answer)
 
 
 def _judged(name: str, seen: list[Seen], struck: float, loads: float) -> list[Line]:
@@ -86,7 +87,7 @@ def _judged(name: str, seen: list[Seen], struck: float, loads: float) -> list[Li
             8,
             f"scorer's process {name}: requests without a complete 200",
             "0",
-            f"{len(failed)} of {len(seen):,}",
+            f"{len(failed)} of {len(seen):,}{_kinds(failed)}",
             not failed,
         ),
         Line(
@@ -101,8 +102,23 @@ def _judged(name: str, seen: list[Seen], struck: float, loads: float) -> list[Li
             8,
             f"scorer's process {name}: reranking is back",
             f"within the model's loading ({loads:.1f} s) + {_BACK_S:.0f} s",
-            "not at all" if took is None else seconds(took),
+            _never(seen, struck) if took is None else seconds(took),
             took is not None and took <= loads + _BACK_S,
             timed=True,
         ),
     ]
+
+
+def _kinds(failed: list[Seen]) -> str:
+    """What the answers were that were no complete 200, the most frequent first."""
+    counted = Counter(each.said for each in failed)
+    return "".join(f"; {count} × {said}" for said, count in counted.most_common())
+
+
+def _never(seen: list[Seen], struck: float) -> str:
+    """That reranking did not come back; had it worked before, it is the fault's doing."""
+    before = [each for each in seen if each.ended <= struck]
+    scored = sum(each.scored > 0 for each in before)
+    after = Counter(each.reason or each.said for each in seen if each.sent > struck)
+    why = ", ".join(f"{count} × {said}" for said, count in after.most_common()) or "nothing was asked"
+    return f"not at all; {scored} of the {len(before)} answers before were scored; after: {why}"
