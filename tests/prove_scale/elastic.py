@@ -9,6 +9,8 @@ from pathlib import Path
 
 import httpx
 
+from rerankd.http.keyfile import KeyFile
+from rerankd.wiring import keys_path
 from tests.prove.line import Line
 from tests.prove_scale.cluster import Nodes, nodes, serving, settings
 from tests.prove_scale.load import Got, at_rate
@@ -30,13 +32,18 @@ def measure_flag(quick: bool) -> Iterator[Line]:
     with nodes(workers=1, cpus=2) as cluster, tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         given = settings(cluster.address, "sleep/0_flag", Path(folder), replicas=1, cpus=1.0)
         cluster.deploy(given)
+        _, key = KeyFile(keys_path(given)).create("prover", ["admin"], "2026-01-01")
+        admin = {"authorization": f"Bearer {key}"}
         here, there = (stack.enter_context(serving(given)) for _ in range(2))
         took = []
         with httpx.Client(timeout=10.0) as client:
             for number in range(rounds):
                 mode, wanted = (("off", "skipped"), ("on", "reranked"))[number % 2]
                 began = time.monotonic()
-                client.put(f"{here}/admin/flag", json={"mode": mode, "percent": 100}).raise_for_status()
+                switched = client.put(
+                    f"{here}/admin/flag", json={"mode": mode, "percent": 100}, headers=admin
+                )
+                switched.raise_for_status()
                 while _outcome(client, there) != wanted:
                     assert time.monotonic() < began + 10, f"the other ingress is never {mode}"
                     time.sleep(0.01)
