@@ -16,6 +16,8 @@ from rerankd.loading import Place, Retreat, fetch_at, files_at, load_model, plac
 from rerankd.models.policy import ModelPolicy
 from rerankd.testing import FakeClock, FakeScorer
 from tests.embedded_model import embedded
+from tests.onnx_graphs import write_reranker
+from tests.tokenizer_files import write_bert
 
 __all__ = ["embedded"]
 
@@ -234,7 +236,11 @@ def test_the_cpu_runs_the_lean_form_unless_the_setting_says_otherwise(
 def test_a_graph_that_has_no_lean_form_goes_without_the_slow_fusion_all_the_same(
     loads: Loads, tmp_path: Path
 ) -> None:
-    load_model(ModelPolicy(model="small", device="cpu"), tmp_path)
+    folder = tmp_path / "model"
+    folder.mkdir()
+    write_reranker(folder / "model.onnx", dynamic=True)
+    write_bert(folder / "tokenizer.json")
+    load_model(ModelPolicy(model=str(folder), device="cpu"), tmp_path / "data")
     assert loads.lean == [None]
     assert loads.unfused == [True]
 
