@@ -3,14 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import fsspec.implementations.local
 import pytest
 
 from rerankd.bulk.place import Place
 from rerankd.bulk.plan import plan
 from rerankd.bulk.run import run
-from rerankd.errors import BackendError, InvalidRequest, RerankdError
+from rerankd.errors import InvalidRequest, RerankdError
 from tests.bulk.files import job, jsonl, model, parquet, rows, written
 
 
@@ -127,12 +126,3 @@ def test_a_name_that_is_empty_is_not_the_working_directory(tmp_path: Path, url: 
     for given in ((url, tmp_path / "out"), (jsonl(tmp_path / "in.jsonl", rows(2)), url)):
         with pytest.raises(InvalidRequest, match="is empty"):
             plan(job(*given))
-
-
-def test_lines_packed_with_what_is_not_installed_are_not_read_as_they_are(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delitem(fsspec.utils.compressions, "zst", raising=False)
-    source = jsonl(tmp_path / "in.jsonl.zst", rows(5))
-    with pytest.raises(BackendError, match=r"in.jsonl.zst: is packed with Zstandard: pip install zstandard"):
-        plan(job(source, tmp_path / "out"))

@@ -1,11 +1,15 @@
 """A job writes every row once, scored or with a reason; goes on where it was ended; keeps off others' folders."""
 
+import bz2
 import gzip
 import json
+import lzma
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from rerankd.bulk import shard
@@ -155,12 +159,23 @@ def test_candidates_may_be_objects_with_text(tmp_path: Path) -> None:
         assert row["passages"] == given[0]["passages"]
 
 
-def test_folders_patterns_and_packed_lines_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "gz": gzip.compress,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+    "zst": partial(pa.compress, codec="zstd", asbytes=True),
+}
+
+
+@pytest.mark.parametrize("ending", PACKERS)
+def test_folders_patterns_and_packed_lines_are_read_in_the_order_of_their_names(
+    tmp_path: Path, ending: str
+) -> None:
     (tmp_path / "in").mkdir()
     given = rows(10)
     jsonl(tmp_path / "in" / "b.jsonl", given[6:])
     packed = "".join(json.dumps(row) + "\n" for row in given[:6]).encode()
-    (tmp_path / "in" / "a.jsonl.gz").write_bytes(gzip.compress(packed))
+    (tmp_path / "in" / f"a.jsonl.{ending}").write_bytes(PACKERS[ending](packed))
     (tmp_path / "in" / "_SUCCESS").touch()
     (tmp_path / "in" / "readme.txt").touch()
     for source, name in ((tmp_path / "in", "folder"), (tmp_path / "in" / "*.jsonl*", "pattern")):
@@ -277,6 +292,9 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     (tmp_path / "plain.jsonl.gz").write_bytes(b"{}\n")
     with pytest.raises(RerankdError, match=r"plain.jsonl.gz: cannot be read"):
         plan(job(tmp_path / "plain.jsonl.gz", tmp_path / "out"))
+    (tmp_path / "cut.jsonl.zst").write_bytes(PACKERS["zst"](b"{}\n" * 1_000)[:10])
+    with pytest.raises(RerankdError, match=r"cut.jsonl.zst: cannot be read: Truncated compressed stream"):
+        plan(job(tmp_path / "cut.jsonl.zst", tmp_path / "out"))
     with pytest.raises(InvalidRequest, match="Protocol not known: nowhere"):
         plan(job("nowhere://in.jsonl", tmp_path / "out"))
     with pytest.raises(InvalidRequest, match="not named like a format"):

@@ -14,6 +14,8 @@ __all__ = ["PARTIAL", "Place", "refused"]
 
 PARTIAL = "_partial"
 """The folder of files that are not whole yet."""
+_STRIDE = 1 << 20
+"""Bytes that are read at once to get to a place in a file that cannot be sought."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +97,15 @@ class Place:
         """The file, open for reading; a compressed one (`.gz`, `.bz2`, `.xz`, `.zst`) is unpacked."""
         import fsspec
 
-        compression = fsspec.utils.infer_compression(self.path)
-        if compression is None and self.path.endswith(".zst"):
-            raise BackendError(f"{self.url}: is packed with Zstandard: pip install zstandard")
         with refused(self, "read"):
-            opened = self.system.open(self.path, "rb", compression=compression)
+            if self.path.endswith(".zst"):
+                # fsspec needs one more package for it; Arrow, which is here anyway, does not
+                import pyarrow  # type: ignore[import-untyped]
+
+                opened = pyarrow.CompressedInputStream(self.system.open(self.path, "rb"), "zstd")
+            else:
+                compression = fsspec.utils.infer_compression(self.path)
+                opened = self.system.open(self.path, "rb", compression=compression)
         with _Opened(opened, self, "read") as file:
             yield cast(BinaryIO, file)
 
@@ -153,7 +159,12 @@ class _Opened:
 
     def seek(self, *to: int) -> int:
         with refused(self._place, self._done):
-            return int(self._file.seek(*to))
+            if self._file.seekable():
+                return int(self._file.seek(*to))
+            left = to[0]  # what is unpacked as it is read goes onwards only, and was only just opened
+            while left > 0 and (part := self._file.read(min(left, _STRIDE))):
+                left -= len(part)
+            return to[0] - left
 
     def write(self, content: bytes) -> int:
         with refused(self._place, self._done):
@@ -181,7 +192,7 @@ def _words(error: Exception) -> str:
     if isinstance(error, EOFError | zlib.error | lzma.LZMAError):
         return "it is packed, and cut short or damaged"
     if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
+        return error.strerror or str(error).partition("\n")[0][:200] or type(error).__name__
     if isinstance(error, NotImplementedError):
         return "its file system cannot do that"
     return f"{type(error).__name__}: {error}".partition("\n")[0][:200]
