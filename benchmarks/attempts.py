@@ -77,12 +77,14 @@ def plain(scorer: OnnxScorer) -> Score:
 def bound(scorer: OnnxScorer) -> Score:
     """Inputs and output through an IO binding, one for each thread."""
     session, local = scorer._session, threading.local()
+    assert session is not None
 
     def score(pairs: Sequence[Pair]) -> list[float]:
         if not hasattr(local, "binding"):
             local.binding = session.io_binding()
         binding, found = local.binding, []
         for pair in pairs:
+            assert pair.ids is not None
             binding.clear_binding_inputs()
             binding.clear_binding_outputs()
             for each in scorer._inputs:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from itertools import islice
 from statistics import median
 
-from benchmarks.peers.workloads import WORKLOADS, Request, requests
+from benchmarks.workloads import WORKLOADS, Request, requests
 from rerankd.core.cache import CachePolicy
 from rerankd.core.ports import Model
 from rerankd.core.types import Text
@@ -70,7 +70,7 @@ def turn(model: Model, kept: Reranker, plain: Reranker, request: Request) -> dic
     assert model.tokenizer is not None
     query, texts = Text(request.query), [Text(text) for text in request.texts]
     tenant = secrets.token_hex(8)
-    taken = {}
+    taken: dict[str, float] = {}
     with timed(taken, "encode", time.thread_time):
         encoded = model.tokenizer.encode(query, texts, max_tokens=model.max_tokens)
     with timed(taken, "score", time.thread_time):

@@ -143,7 +143,8 @@ def main() -> None:
                 default=default,
             )
     given = vars(parser.parse_args())
-    size, costs = (kind(**{each.name: given[each.name] for each in fields(kind)}) for kind in (Size, Costs))
+    size = Size(**{each.name: given[each.name] for each in fields(Size)})
+    costs = Costs(**{each.name: given[each.name] for each in fields(Costs)})
     for name, value in asdict(needed(size, costs)).items():
         print(f"{name.replace('_', ' '):>20}  {value:,}")
 

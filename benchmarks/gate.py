@@ -121,7 +121,7 @@ def measure(
     """The median over the rounds of the loop's time as a multiple of ours."""
     ratios = []
     for number, request in enumerate(islice(requests(workload), WARM_UP + rounds)):
-        taken = {}
+        taken: dict[bool, float] = {}
         for mine in (True, False) if number % 2 else (False, True):
             begun = clock()
             if mine:

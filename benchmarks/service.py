@@ -203,8 +203,8 @@ def _infinity() -> Path:
     if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
         print(f"Installing Infinity into {_INFINITY.name} (about 2 GB, once) ...", flush=True)
         subprocess.run([_ROOT / "tools" / "venv", _INFINITY], check=True)
-        pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-        subprocess.run([*pip, "-r", _INFINITY_REQUIREMENTS], check=True)
+        pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+        subprocess.run([*pip, "-r", str(_INFINITY_REQUIREMENTS)], check=True)
         stamp.write_text(wanted, encoding="utf-8")
     return python
 

@@ -86,10 +86,11 @@ def versions(plan: Plan) -> Rows:
         {"what": "CUDA of PyTorch", "version": str(torch.version.cuda)},
     ]
     if plan.device.kind == "cuda":
+        cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
         name = str(plan.device)
         capability = ".".join(map(str, torch.cuda.get_device_capability(name)))
         rows += [
-            {"what": "cuDNN", "version": str(torch.backends.cudnn.version())},
+            {"what": "cuDNN", "version": str(cudnn)},
             {
                 "what": "device",
                 "version": f"{torch.cuda.get_device_name(name)}, compute capability {capability}",
@@ -238,7 +239,7 @@ def lost(plan: Plan) -> Rows:
             raise DeviceLost("CUDA error: simulated by the report")
         return launch(*arguments)
 
-    broken._launch = launched  # type: ignore[method-assign]
+    broken._launch = launched  # type: ignore[method-assign, assignment]
     models = [plan.forms.model(broken)]
     with Reranker(
         lambda: models.pop() if models else plan.forms.model(plan.forms.carried()), name="lost"

@@ -20,7 +20,7 @@ __all__ = ["Ask", "Caller", "Mix", "Pool"]
 class Mix:
     """What requests of one scenario look like; shares are from 0 to 1."""
 
-    budgets: tuple[tuple[float | None, float, float], ...] = (
+    budgets: tuple[tuple[float, float, float], ...] = (
         (0.70, 250.0, 250.0),
         (0.15, 20.0, 1_000.0),
         (0.08, 0.0, 6.0),
