@@ -79,12 +79,12 @@ $(OPTIMUM)/.peers: benchmarks/peers/requirements-optimum.txt requirements/optimu
 	@$(OPTIMUM)/bin/python $(INSTALL) -c requirements/optimum.txt -r benchmarks/peers/requirements-optimum.txt
 	@touch $@
 
-# benchmarks/service.py looks at the same stamp.
-$(INFINITY)/.installed: benchmarks/infinity/requirements.txt
+# benchmarks/service.py makes this when it comes to Infinity.
+$(INFINITY)/.installed: benchmarks/infinity/requirements.txt requirements/infinity.txt
 	@tools/venv $(INFINITY)
 	@echo "Installing Infinity into $(INFINITY) (about 2 GB, once) ..."
-	@$(INFINITY)/bin/python $(INSTALL) -r benchmarks/infinity/requirements.txt
-	@cp benchmarks/infinity/requirements.txt $@
+	@$(INFINITY)/bin/python $(INSTALL) -c requirements/infinity.txt -r benchmarks/infinity/requirements.txt
+	@touch $@
 
 # --- what people run ------------------------------------------------------------------------------------------
 
@@ -182,6 +182,7 @@ pin:
 	@tools/pin requirements/scale.txt -e '.[$(TEST_EXTRAS),ray]'
 	@tools/pin requirements/peers.txt -r benchmarks/peers/requirements.txt -e '.[embedded]'
 	@tools/pin requirements/optimum.txt -r benchmarks/peers/requirements-optimum.txt
+	@tools/pin requirements/infinity.txt -r benchmarks/infinity/requirements.txt
 
 clean:
 	rm -rf build dist artefacts .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

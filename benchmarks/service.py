@@ -43,7 +43,6 @@ _PATIENCE_S = 10.0
 _LOADS_S = 180.0
 _ROOT = Path(__file__).resolve().parents[1]
 _INFINITY = _ROOT / ".venv-infinity"
-_INFINITY_REQUIREMENTS = _ROOT / "benchmarks" / "infinity" / "requirements.txt"
 SERVERS = ("rerankd", "infinity-torch", "infinity-optimum")
 
 
@@ -198,15 +197,10 @@ def _command(server: str, port: int) -> Sequence[str | Path]:
 
 
 def _infinity() -> Path:
-    python = _INFINITY / "bin" / "python"
-    stamp, wanted = _INFINITY / ".installed", _INFINITY_REQUIREMENTS.read_text(encoding="utf-8")
-    if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
-        print(f"Installing Infinity into {_INFINITY.name} (about 2 GB, once) ...", flush=True)
-        subprocess.run([_ROOT / "tools" / "venv", _INFINITY], check=True)
-        pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-        subprocess.run([*pip, "-r", str(_INFINITY_REQUIREMENTS)], check=True)
-        stamp.write_text(wanted, encoding="utf-8")
-    return python
+    """Its interpreter; installed when there is none yet."""
+    stamp = _INFINITY / ".installed"
+    subprocess.run(["make", "--no-print-directory", stamp.relative_to(_ROOT)], cwd=_ROOT, check=True)
+    return _INFINITY / "bin" / "python"
 
 
 def _weights() -> Path:
