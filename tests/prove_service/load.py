@@ -1,6 +1,7 @@
 """Callers of a running service: what they ask, and what became of every request."""
 
 import asyncio
+import gc
 import itertools
 import json
 import secrets
@@ -128,6 +129,8 @@ def _error_of(body: Any) -> str:
 
 async def open_load(http: httpx.AsyncClient, rate: float, seconds: float, seed: int = 0) -> list[Seen]:
     """Independent callers, so many a second in the mean, whatever becomes of the answers."""
+    gc.collect()
+    gc.freeze()  # a pause of this process to look for garbage would count as the service's
     began = time.monotonic()
     tasks = []
     for number, at in enumerate(

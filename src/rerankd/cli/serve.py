@@ -53,6 +53,7 @@ def serve(
     Example: rerankd serve --port 8000
     """
     import asyncio
+    import gc
 
     from rerankd.cli.session import load_settings, log_in_full
     from rerankd.cli.terminal import notice
@@ -76,6 +77,10 @@ def serve(
     policy = settings.http
 
     def listening(server: "Server") -> None:
+        # what was made until now stays: to look through all of it for garbage would hold the event loop up for
+        # tens of milliseconds now and then, beside busy workers
+        gc.collect()
+        gc.freeze()
         shown = f"[{policy.listen_host}]" if ":" in policy.listen_host else policy.listen_host
         notice(f"listening on http://{shown}:{server.port} (the page, and the API's description at /docs)")
 
