@@ -217,6 +217,18 @@ def test_the_picture_is_well_formed_and_within_its_frame() -> None:
         assert 0 < float(each.attrib["cy"]) < height
 
 
+def test_a_long_name_is_not_cut_off() -> None:
+    curves = two_curves()
+    name = "owner/a-small-model-of-ours+other/a-large-model-with-a-long-name"
+    image = ElementTree.fromstring(budget_chart("title", [curves[0], replace(curves[1], model=name)]))
+    _, _, width, _ = map(float, image.attrib["viewBox"].split())
+    names = [each for each in image if (each.text or "").startswith("a-small-model-of-ours+")]
+    assert len(names) == 2, "at its line and at its bars"
+    for each in names:
+        # a bold letter of 12 px is 7 px wide in the mean
+        assert float(each.attrib["x"]) + 7 * len(each.text or "") < width
+
+
 def test_the_json_can_be_written_down() -> None:
     shape = json.loads(json.dumps(two_curves()[0].as_json()))
     assert list(shape) == ["model", "measure", "rate", "load", "retrieval", "points"]

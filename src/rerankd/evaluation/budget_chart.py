@@ -12,6 +12,8 @@ __all__ = ["budget_chart", "budget_table"]
 
 _WIDTH, _HEIGHT = 760, 460
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 190, 84, 60
+_LETTER = 7.6
+"""About how wide a letter of a name is; a name is never cut off, the picture grows."""
 _SHARES, _ROW, _WIDE = 34, 16, 60
 """The bars of the outcomes: the room above them, the height of a model's row, and how wide one is."""
 _OUTCOMES = (("reranked", 1.0), ("partial", 0.4), ("skipped", 0.0))
@@ -59,6 +61,8 @@ def budget_chart(title: str, curves: Sequence[Curve]) -> str:
     """
     first = curves[0]
     tall = _HEIGHT + _SHARES + _ROW * len(curves)
+    longest = max(len(short(each.model)) for each in curves)
+    wide = _WIDTH - _RIGHT + max(_RIGHT, round(36 + _LETTER * longest))
     count = len(first.points)
     values = [first.retrieval, *(each.value for found in curves for each in found.points)]
     margin = max(0.01, (max(values) - min(values)) * 0.1)
@@ -71,10 +75,10 @@ def budget_chart(title: str, curves: Sequence[Curve]) -> str:
         return round(_HEIGHT - _BOTTOM - (value - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM), 1)
 
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {tall}" role="img"'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {tall}" role="img"'
         ' font-family="system-ui, sans-serif">',
         f"<title>{escape(title)}: {escape(first.measure)} at each budget</title>",
-        f'<rect width="{_WIDTH}" height="{tall}" fill="#ffffff"/>',
+        f'<rect width="{wide}" height="{tall}" fill="#ffffff"/>',
         text(24, 34, title, size=17, weight=600),
         text(24, 56, f"{first.measure} at {first.rate:.2f} requests a second, by budget", fill=_FAINT),
     ]
