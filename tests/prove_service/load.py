@@ -6,7 +6,7 @@ import itertools
 import json
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,17 @@ import httpx
 from rerankd.bench.arrivals import Open
 from rerankd.sample.workload import requests
 
-__all__ = ["BODIES", "BUDGET_MS", "Seen", "capacity", "client", "open_load", "seen_of", "until_ready"]
+__all__ = [
+    "BODIES",
+    "BUDGET_MS",
+    "Seen",
+    "capacity",
+    "client",
+    "open_load",
+    "seen_of",
+    "until_ready",
+    "whose_delay",
+]
 
 BUDGET_MS = 250.0
 ROUTE = "/v2/rerank"
@@ -127,10 +137,28 @@ def _error_of(body: Any) -> str:
     return str(body.get("error_type") or body.get("message") or body.get("detail") or "")
 
 
+def whose_delay(latest: Seen, log: Iterable[Mapping[str, Any]]) -> str:
+    """The caller shares the machine, so whose a delay was, the service's own clock tells in its access log."""
+    inside = next(
+        (f"{line['ms']} ms" for line in log if line["request_id"] == latest.id), "no time that it told"
+    )
+    return (
+        f"of its {latest.ms:.0f} ms the service had it for {inside},"
+        f" and it was sent {latest.late_start * 1000:.0f} ms later than meant"
+    )
+
+
 async def open_load(http: httpx.AsyncClient, rate: float, seconds: float, seed: int = 0) -> list[Seen]:
     """Independent callers, so many a second in the mean, whatever becomes of the answers."""
     gc.collect()
     gc.freeze()  # a pause of this process to look for garbage would count as the service's
+    try:
+        return await _open_load(http, rate, seconds, seed)
+    finally:
+        gc.unfreeze()
+
+
+async def _open_load(http: httpx.AsyncClient, rate: float, seconds: float, seed: int) -> list[Seen]:
     began = time.monotonic()
     tasks = []
     for number, at in enumerate(

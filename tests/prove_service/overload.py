@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 
 from tests.prove.line import Line, percentile, seconds
-from tests.prove_service.load import BUDGET_MS, Seen, capacity, client, open_load, until_ready
+from tests.prove_service.load import BUDGET_MS, Seen, capacity, client, open_load, until_ready, whose_delay
 from tests.running import Running
 
 __all__ = ["late", "overload"]
@@ -26,6 +26,7 @@ async def _late(service: Running, quick: bool) -> list[Line]:
         for share, promised in _PROMISED_MS.items():
             seen = await open_load(http, share * pairs / 24, 1.5 if quick else 60)
             over = _over(seen)
+            latest = max(seen, key=lambda each: each.ms)
             lines.append(
                 Line(
                     3,
@@ -33,7 +34,7 @@ async def _late(service: Running, quick: bool) -> list[Line]:
                     f"p99.9 ≤ {promised:.0f} ms",
                     f"p50 {seconds(percentile(over, 0.5))}, p99 {seconds(percentile(over, 0.99))},"
                     f" p99.9 {seconds(percentile(over, 0.999))}, max {seconds(max(over))}"
-                    f" of {len(over):,} requests; {_latest(service, seen)}",
+                    f" of {len(over):,} requests; the latest: {whose_delay(latest, service.requests())}",
                     percentile(over, 0.999) * 1000 <= promised,
                     timed=True,
                 )
@@ -44,16 +45,6 @@ async def _late(service: Running, quick: bool) -> list[Line]:
 
 def _over(seen: list[Seen]) -> list[float]:
     return [max(0.0, each.ended - each.sent - BUDGET_MS / 1000) for each in seen]
-
-
-def _latest(service: Running, seen: list[Seen]) -> str:
-    """Whose the delay was: the caller shares the machine, and the service's own clock tells."""
-    latest = max(seen, key=lambda each: each.ms)
-    inside = [line["ms"] for line in service.requests() if line["request_id"] == latest.id]
-    return (
-        f"the latest took {latest.ms:.0f} ms, the service had it for {inside[0] if inside else 'none that it told'}"
-        f" ms, and it was sent {latest.late_start * 1000:.0f} ms later than meant"
-    )
 
 
 def _all_answered(row: int, share: float, seen: list[Seen]) -> Line:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 
 from tests.prove.line import Line, percentile
-from tests.prove_service.load import BUDGET_MS, Seen, capacity, client, open_load, until_ready
+from tests.prove_service.load import BUDGET_MS, Seen, capacity, client, open_load, until_ready, whose_delay
 from tests.running import Running
 
 __all__ = ["measure"]
@@ -27,7 +27,8 @@ def _stopped(sign: signal.Signals, quick: bool) -> Iterator[Line]:
     with Running() as service:
         seen = asyncio.run(_load_and_signal(service, sign, quick))
         status = service.end()
-        accepted = {line["request_id"]: line for line in service.requests()}
+        log = service.requests()
+    accepted = {line["request_id"] for line in log}
     # what the service took on, it has logged; what it never read is refused by the system, and no answer of ours
     broken = [each for each in seen if each.id in accepted and not _whole(each)]
     answered = sum(each.status == 200 for each in seen)
@@ -42,14 +43,11 @@ def _stopped(sign: signal.Signals, quick: bool) -> Iterator[Line]:
     )
     latest = max((each for each in seen if each.status == 200), key=lambda each: each.ms)
     late = latest.ms - BUDGET_MS
-    # the caller shares the machine: whose the delay was, the service's own clock tells
-    inside = accepted[latest.id]["ms"] if latest.id in accepted else None
     yield Line(
         8,
         f"latest of the answers around {sign.name}, beyond the budget",
         "≤ 25 ms",
-        f"{max(0.0, late):.1f} ms; of its {latest.ms:.0f} ms the service had it for {inside} ms,"
-        f" and it was sent {latest.late_start * 1000:.0f} ms later than meant",
+        f"{max(0.0, late):.1f} ms; {whose_delay(latest, log)}",
         late <= 25,
         timed=True,
     )

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from tests.prove_service.load import Seen, seen_of
+from tests.prove_service.load import Seen, seen_of, whose_delay
 from tests.prove_service.recovery import _judged
 
 
@@ -54,3 +54,12 @@ def test_that_reranking_never_came_back_is_told_with_how_it_was_before() -> None
     )
     *_, back = _judged("killed", [before, unscored, after], 11.0, 1.0)
     assert back.measured == ("not at all; 1 of the 2 answers before were scored; after: 1 × model_loading")
+
+
+def test_whose_a_delay_was_is_told_by_the_service_where_it_told() -> None:
+    late = seen_of("late", 10.0, 10.3, 0.004, httpx.Response(200, json=COMPLETE))
+    log = [{"request_id": "other", "ms": 1.5}, {"request_id": "late", "ms": 248.5}]
+    assert whose_delay(late, log) == (
+        "of its 300 ms the service had it for 248.5 ms, and it was sent 4 ms later than meant"
+    )
+    assert "for no time that it told," in whose_delay(late, log[:1])

@@ -77,8 +77,8 @@ def serve(
     policy = settings.http
 
     def listening(server: "Server") -> None:
-        # what was made until now stays: to look through all of it for garbage would hold the event loop up for
-        # tens of milliseconds now and then, beside busy workers
+        # what was made until now stays: to look through all of it for garbage would hold the event loop up now and
+        # then, beside busy workers for long enough to make answers late
         gc.collect()
         gc.freeze()
         shown = f"[{policy.listen_host}]" if ":" in policy.listen_host else policy.listen_host
