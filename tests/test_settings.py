@@ -250,13 +250,14 @@ def test_a_policy_s_complaint_about_several_fields_names_all_that_was_set():
         def __post_init__(self):
             raise ConfigError("a and b do not go together")
 
-    from rerankd.settings import _Given, _make
+    from rerankd.settings.sources import Given, made
 
     with pytest.raises(ConfigError, match=r"^X_A, X_B: a and b do not go together$"):
-        _make(
+        made(
             Strange,
             "rerank",
-            {"rerank.budget_ms": _Given(1, "X_A", ""), "rerank.target_ms": _Given(1, "X_B", "")},
+            {"rerank.budget_ms": Given(1, "X_A", ""), "rerank.target_ms": Given(1, "X_B", "")},
+            setting_fields(),
         )
 
 
@@ -357,7 +358,7 @@ def test_what_only_resembles_that_is_still_unknown(name):
 
 def test_no_setting_is_called_as_kubernetes_calls_a_service():
     names = [name for each in setting_fields().values() for name in (each.env, *each.aliases)]
-    from rerankd.settings import _is_service_link
+    from rerankd.settings.unknown import _is_service_link
 
     # only a service called rerankd-http-listen could be taken for RERANKD_HTTP_LISTEN_PORT
     assert not [name for name in names if _is_service_link(name, "8080")]
