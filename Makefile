@@ -27,6 +27,7 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 OPTIMUM := .venv-optimum
 INFINITY := .venv-infinity
+TEXTS := .venv-texts
 INSTALL := -m pip --disable-pip-version-check install --quiet
 PINS := requirements/tests.txt
 TEST_EXTRAS := embedded,dev,evaluation,openfeature,gpu,http,client,memory,otel,torch,distill,batch
@@ -147,10 +148,19 @@ prove-scale: $(VENV)/.scale
 prove-service: $(VENV)/.tests
 	@$(OFFLINE) $(BIN)/python -m tests.prove_service $(ARGS)
 
-# The texts come from packages that `python recipes/rerankd-small/texts.py --help` names.
-distill-default: $(VENV)/.tests
-	@$(BIN)/python recipes/rerankd-small/texts.py --out $(BUILD)/texts
-	@$(OFFLINE) $(BIN)/rerankd distill --texts $(BUILD)/texts --out $(BUILD)/rerankd-small $(ARGS)
+$(TEXTS)/.installed: recipes/rerankd-small/requirements.txt
+	@tools/venv $(TEXTS)
+	@$(TEXTS)/bin/python $(INSTALL) --no-deps -r recipes/rerankd-small/requirements.txt
+	@touch $@
+
+# The texts come from packages that `python recipes/rerankd-small/texts.py --help` names. The second set is learnt
+# from where the first one ended.
+distill-default: $(VENV)/.tests $(TEXTS)/.installed
+	@$(TEXTS)/bin/python recipes/rerankd-small/texts.py --out $(BUILD)/texts
+	@$(OFFLINE) $(BIN)/rerankd distill --texts $(BUILD)/texts --out $(BUILD)/rerankd-small-first $(ARGS)
+	@$(TEXTS)/bin/python recipes/rerankd-small/texts.py --wider --out $(BUILD)/wider-texts
+	@$(OFFLINE) $(BIN)/rerankd distill --texts $(BUILD)/wider-texts --out $(BUILD)/rerankd-small \
+		--student $(BUILD)/rerankd-small-first --questions 10000 --sentence-questions 800 --seed 2027 --rate 8e-5 $(ARGS)
 
 bench: $(VENV)/.tests
 	@$(OFFLINE) $(BIN)/python -m benchmarks.quick $(ARGS)
@@ -189,4 +199,4 @@ clean:
 	find src tests benchmarks tools docs \( -name __pycache__ -o -name '*.egg-info' \) -prune -exec rm -rf {} +
 
 clean-all: clean
-	rm -rf $(VENV) $(PEERS) $(OPTIMUM) $(INFINITY) .venv-clients
+	rm -rf $(VENV) $(PEERS) $(OPTIMUM) $(INFINITY) $(TEXTS) .venv-clients

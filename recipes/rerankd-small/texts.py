@@ -1,6 +1,7 @@
 """Gathers the texts that rerankd-small is distilled on, from packages that Debian 12 carries.
 
-python recipes/rerankd-small/texts.py --out FOLDER     writes texts.jsonl and sources.json there
+python recipes/rerankd-small/texts.py --out FOLDER             writes texts.jsonl and sources.json there
+python recipes/rerankd-small/texts.py --wider --out FOLDER     the second set, that is learnt from next
 
 No test collection and no text of the teacher's own training is among them: dictionaries, manuals and FAQs under
 free licences, and chat turns that this program makes up. `packages` names them for `apt-get install`.
@@ -17,6 +18,7 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
+import wider
 from chat import conversations
 
 PACKAGES = {
@@ -118,7 +120,7 @@ def clean(text: str) -> str:
 
 def pages(folder: Path) -> Iterator[tuple[str, str]]:
     for at, path in enumerate(sorted(folder.rglob("*.html*"))):
-        if path.suffix not in (".html", ".en") or path.stat().st_size > 800_000:
+        if not path.is_file() or path.suffix not in (".html", ".en") or path.stat().st_size > 800_000:
             continue
         parser = Sections(WORDS[1] if at % LONG[0] else LONG[1])
         parser.feed(path.read_text(encoding="utf-8", errors="ignore"))
@@ -195,15 +197,33 @@ def wordnet(head: str, entry: str) -> Iterator[tuple[str, str]]:
 ENTRIES = {"wn": wordnet}
 
 
-def gather() -> Iterator[dict[str, str]]:
-    chance = random.Random(SEED)
-    streams = {name: (pages(folder), most) for name, (folder, most) in HTML.items() if folder.is_dir()}
+Stream = tuple[Iterator[tuple[str, str]], int]
+
+
+def first_set() -> dict[str, Stream]:
+    streams: dict[str, Stream] = {
+        name: (pages(folder), most) for name, (folder, most) in HTML.items() if folder.is_dir()
+    }
     streams["gnome"] = (gnome(), 5_000)
     streams["perl"] = (perl_faq(), 2_000)
     streams |= {name: (dictionary(name), most) for name, most in DICTIONARIES.items()}
     streams["chat"] = (conversations(CHAT_TURNS, SEED), CHAT_TURNS)
+    return streams
+
+
+def wider_set() -> dict[str, Stream]:
+    streams = {name: (stream, int(most * wider.AGAIN)) for name, (stream, most) in first_set().items()}
+    streams["chat"] = (conversations(CHAT_TURNS, SEED + 1), CHAT_TURNS // 2)
+    streams |= {name: (pages(folder), most) for name, (folder, most) in wider.HTML.items() if folder.is_dir()}
+    streams["descriptions"] = (wider.descriptions(), wider.DESCRIPTIONS)
+    streams["articles"] = (wider.articles(), wider.ARTICLES)
+    return streams
+
+
+def gather(streams: dict[str, Stream], seed: int) -> Iterator[dict[str, str]]:
+    chance = random.Random(seed)
     for name, (stream, most) in streams.items():
-        found = list({text: (title, text) for title, text in stream}.values())
+        found = list({text: (title, text) for title, text in stream if "»" not in text}.values())
         chance.shuffle(found)
         print(f"{name}: {len(found)} passages, {min(most, len(found))} taken", file=sys.stderr)
         for title, text in found[:most]:
@@ -211,14 +231,19 @@ def gather() -> Iterator[dict[str, str]]:
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--out", type=Path, required=True)
-    out = arguments.parse_args().out
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / "texts.jsonl").open("w", encoding="utf-8") as file:
-        for row in gather():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--wider", action="store_true")
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    streams, seed = (wider_set(), SEED + 1) if given.wider else (first_set(), SEED)
+    with (given.out / "texts.jsonl").open("w", encoding="utf-8") as file:
+        for row in gather(streams, seed):
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    (out / "sources.json").write_text(json.dumps(PACKAGES, indent=2) + "\n", encoding="utf-8")
+    sources = PACKAGES | (wider.PACKAGES if given.wider else {})
+    (given.out / "sources.json").write_text(json.dumps(sources, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,9 @@ def test_what_is_wrong_is_said_before_any_work(
     broken.write_text('{"text": 1}\n', encoding="utf-8")
     assert "line 1: needs an object with a string in text" in said("--texts", str(broken))
     assert "must be a number from 0.05 to 1" in said("--texts", str(few), "--keep", "7")
+    assert "--layers, --keep: say what is taken from the teacher" in said(
+        "--texts", str(few), "--student", "small", "--layers", "3"
+    )
     many = tmp_path / "many.jsonl"
     many.write_text("".join(f'{{"text": "text number {at}"}}\n' for at in range(300)), encoding="utf-8")
     monkeypatch.setitem(sys.modules, "torch", None)

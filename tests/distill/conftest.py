@@ -8,7 +8,10 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from rerankd.distill.lessons import Lesson
 from rerankd.distill.texts import Passage
+from tests.embedded_model import embedded
 from tests.tokenizer_files import write_bert
+
+__all__ = ["embedded"]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import pytest
 import torch
 from transformers import BertForSequenceClassification
 
-from rerankd.distill.distilling import Distilled, Teacher, distil
+from rerankd.distill.distilling import Distilled, Earlier, Teacher, distil
 from rerankd.distill.policy import DistillPolicy
-from rerankd.distill.student import student_of
+from rerankd.distill.student import some_layers, student_of
+from rerankd.distill.student_weights import student_of_onnx
 from rerankd.distill.texts import Passage
 from rerankd.errors import ConfigError
 from rerankd.reranker import Reranker
@@ -80,9 +82,15 @@ def run(
     out: Path,
     told: Steps,
     policy: DistillPolicy = POLICY,
+    student: Earlier | None = None,
 ) -> Distilled:
     teacher = Teacher(
-        id="tiny", licence="MIT", reranker=reranker, network=lambda: student_of(bert), tokenizer=tokenizer
+        id="tiny",
+        licence="MIT",
+        reranker=reranker,
+        network=lambda: student_of(bert),
+        tokenizer=tokenizer,
+        student=student,
     )
     return distil(teacher, ["why is the sky blue"], passages, policy, out, clock=Slow(), told=told)
 
@@ -149,3 +157,28 @@ def test_too_few_questions_are_refused(
     few = DistillPolicy(queries=3, sentence_queries=0)
     with pytest.raises(ConfigError, match=r"--queries: 3 questions are too few .* at least 20"):
         run(reranker, bert, tokenizer, passages, tmp_path / "out", Steps(), few)
+
+
+def test_a_student_is_gone_on_with_instead_of_narrowing_the_teacher(
+    reranker: Reranker,
+    bert: BertForSequenceClassification,
+    tokenizer: Path,
+    passages: list[Passage],
+    tmp_path: Path,
+) -> None:
+    with torch.no_grad():
+        for each in bert.parameters():
+            each += 0.01 * torch.randn_like(each)  # as trained: the exporter stores equal parameters once
+    begun = Earlier("first", lambda: some_layers(student_of(bert), 1))
+    untrained = replace(POLICY, passes=0.0)
+    run(reranker, bert, tokenizer, passages, tmp_path / "first", Steps(), untrained, begun)
+    file = tmp_path / "first" / "model.onnx"
+    assert (
+        len(student_of_onnx(file).layers) == 1
+    )  # nothing of the teacher's second layer, and nothing narrowed
+    assert "student `first`" in (tmp_path / "first" / "README.md").read_text(encoding="utf-8")
+    again = Earlier("second", lambda: student_of_onnx(file))
+    distilled = run(reranker, bert, tokenizer, passages, tmp_path / "second", Steps(), student=again)
+    assert distilled.layers == 1
+    with pytest.raises(ConfigError, match="begun with other student"):
+        run(reranker, bert, tokenizer, passages, tmp_path / "second", Steps(), student=begun)

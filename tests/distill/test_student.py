@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,19 @@ from rerankd.backends.onnx import evaluate
 from rerankd.distill.export import FP32, INT8, export, scores_of_graph
 from rerankd.distill.lessons import Lesson, tensors
 from rerankd.distill.narrow import narrowed
-from rerankd.distill.student import load, save, some_layers, spread, student_of
-from rerankd.errors import ConfigError
+from rerankd.distill.student import Student, load, save, some_layers, spread, student_of
+from rerankd.distill.student_weights import student_of_onnx
+from rerankd.errors import BackendError, ConfigError
 from rerankd.models.rewriting.rewrite import lean
+from tests.onnx_graphs import write_reranker
+
+
+def all_different(student: Student) -> Student:
+    """With no two parameters alike, as after training: the exporter stores equal ones once, under one name."""
+    with torch.no_grad():
+        for each in student.parameters():
+            each += 0.01 * torch.randn_like(each)
+    return student
 
 
 def test_the_whole_student_scores_as_its_teacher_does(
@@ -110,3 +121,31 @@ def test_the_exported_attention_is_made_lean(
         for row, kinds in zip(ids, types, strict=True)
     ]
     assert scores == pytest.approx(scores_of_graph(path, ids, types), abs=1e-4 if file == FP32 else 0.02)
+
+
+def test_an_exported_student_comes_back_as_int8_has_kept_it(
+    bert: BertForSequenceClassification, tokenizer: Path, tmp_path: Path, lessons: list[Lesson]
+) -> None:
+    student = narrowed(all_different(student_of(bert)), lessons[:4], 0.6)
+    export(student, tokenizer, tmp_path / "out")
+    back = student_of_onnx(tmp_path / "out" / INT8)
+    assert back.shape == replace(student.shape, epsilon=back.shape.epsilon)
+    assert back.shape.epsilon == pytest.approx(student.shape.epsilon)
+    assert not back.words.weight.requires_grad
+    for name, value in student.state_dict().items():
+        step = float(value.abs().max()) / 100  # a little more than an int8 step
+        torch.testing.assert_close(back.state_dict()[name], value, atol=step, rtol=0.0)
+
+
+def test_a_file_that_holds_no_student_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match=r"plain\.onnx: was not quantised dynamically"):
+        student_of_onnx(write_reranker(tmp_path / "plain.onnx"))
+    (tmp_path / "odd.onnx").write_bytes(b"nothing")
+    with pytest.raises(BackendError, match=r"odd\.onnx: cannot be read"):
+        student_of_onnx(tmp_path / "odd.onnx")
+
+
+@pytest.mark.model
+def test_another_quantised_model_is_no_student(embedded: Path) -> None:
+    with pytest.raises(BackendError, match=r"model\.onnx: is no student of rerankd distill"):
+        student_of_onnx(embedded / "model.onnx")

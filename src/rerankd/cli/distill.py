@@ -9,7 +9,7 @@ from rerankd.cli.options import Json
 from rerankd.distill.policy import DistillPolicy
 
 if TYPE_CHECKING:
-    from rerankd.distill.distilling import Distilled, Teacher
+    from rerankd.distill.distilling import Distilled, Earlier, Teacher
     from rerankd.reranker import Reranker
     from rerankd.settings import Settings
 
@@ -45,6 +45,14 @@ def distill(
     teacher: Annotated[
         str, typer.Option(metavar="ID", help="The model that is learnt from: a hub id, a folder or an alias.")
     ] = "large",
+    student: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="Go on with this one, that rerankd distill has made, instead of narrowing the teacher: a folder,"
+            " or small for the carried one.",
+        ),
+    ] = None,
     layers: Annotated[
         int | None,
         typer.Option(
@@ -107,6 +115,8 @@ def distill(
         max_tokens=max_tokens,
         seed=seed,
     )
+    if student is not None and (layers is not None or keep is not None):
+        fail("--layers, --keep: say what is taken from the teacher; a --student has its layers already", 2)
     asked = read_queries(queries) if queries else []
     passages = read_texts(texts)
     try:
@@ -124,7 +134,7 @@ def distill(
     settings = load_settings()
     with opened(settings, teacher, require_model=True) as reranker, _Progress() as told:
         distilled = distil(
-            _teacher(teacher, reranker, settings),
+            _teacher(teacher, student, reranker, settings),
             asked,
             passages,
             policy,
@@ -188,8 +198,8 @@ class _Progress:
             self._bars.update(self._task, completed=1.0)
 
 
-def _teacher(model: str, reranker: "Reranker", settings: "Settings") -> "Teacher":
-    """The teacher's scores and weights from the same files."""
+def _teacher(model: str, student: str | None, reranker: "Reranker", settings: "Settings") -> "Teacher":
+    """The teacher's scores and weights from the same files; and the student to go on with."""
     from dataclasses import replace
 
     from rerankd.distill.distilling import Teacher
@@ -207,6 +217,7 @@ def _teacher(model: str, reranker: "Reranker", settings: "Settings") -> "Teacher
             reranker=reranker,
             network=lambda: student_of(network_of_checkpoint(files.folder)),
             tokenizer=files.tokenizer,
+            student=_earlier(student, files.tokenizer, settings),
         )
     graph = resolve(policy, data_dir=settings.data_dir)
     return Teacher(
@@ -215,7 +226,26 @@ def _teacher(model: str, reranker: "Reranker", settings: "Settings") -> "Teacher
         reranker=reranker,
         network=lambda: student_of(network_of_onnx(graph.onnx)),
         tokenizer=graph.tokenizer,
+        student=_earlier(student, graph.tokenizer, settings),
     )
+
+
+def _earlier(student: str | None, tokenizer: Path, settings: "Settings") -> "Earlier | None":
+    from dataclasses import replace
+
+    from rerankd.distill.distilling import Earlier
+    from rerankd.distill.student_weights import student_of_onnx
+    from rerankd.errors import ConfigError
+    from rerankd.models.resolve import resolve
+
+    if student is None:
+        return None
+    files = resolve(replace(settings.model, model=student), data_dir=settings.data_dir)
+    if files.tokenizer.read_bytes() != tokenizer.read_bytes():
+        raise ConfigError(
+            f"--student: {student} has another tokenizer than the teacher, and cannot learn from it"
+        )
+    return Earlier(student, lambda: student_of_onnx(files.onnx))
 
 
 def _said(distilled: "Distilled") -> str:

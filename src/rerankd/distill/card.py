@@ -17,6 +17,8 @@ class Facts:
 
     name: str
     teacher: str
+    student: str
+    """The earlier one that it began with; empty: the teacher, narrowed."""
     licence: str
     """The teacher's; empty: not known."""
     policy: "DistillPolicy"
@@ -52,8 +54,8 @@ A cross-encoder for reranking: a query and a text in, a logit out; the sigmoid o
 
 ## Training
 
-No labels: the teacher scored {facts.pairs:,} pairs of {facts.questions:,} questions. Heads and feed-forward units
-that are missed least were taken out in closed form, and what stays was adapted by least squares. {_trained(facts)}
+No labels: the teacher scored {facts.pairs:,} pairs of {facts.questions:,} questions.
+{_begun(facts)} {_trained(facts)}
 Word embeddings are the teacher's.
 
 ## Held-out check
@@ -72,6 +74,15 @@ The int8 file's logits differ from the fp32 network's by {facts.parity:.3f} in t
 It can be no better than its teacher, and is worse where the texts that it is used on are unlike those that it was
 trained on. Check it on your own: `rerankd evaluate FOLDER --model {facts.name}`.
 """
+
+
+def _begun(facts: Facts) -> str:
+    if facts.student:
+        return f"It began with the student `{facts.student}`, as int8 had kept it."
+    return (
+        "Heads and feed-forward units that are missed least were taken out in closed form, and what stays was"
+        "\nadapted by least squares."
+    )
 
 
 def _trained(facts: Facts) -> str:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rerankd.distill.training import Progress
     from rerankd.reranker import Reranker
 
-__all__ = ["Distilled", "Teacher", "Told", "distil"]
+__all__ = ["Distilled", "Earlier", "Teacher", "Told", "distil"]
 
 _FEWEST_QUERIES = 20
 _PARITY = 0.5
@@ -37,6 +37,14 @@ _NARROWING = 40
 """Questions whose pairs show which heads and units are missed least: some 15,000 tokens."""
 _CHECKED = 400
 """Held-out questions that are looked at, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """A student that an earlier run has made."""
+
+    id: str
+    network: "Callable[[], Student]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,8 @@ class Teacher:
     network: "Callable[[], Student]"
     """Makes the network whose weights the student begins with."""
     tokenizer: Path
+    student: "Earlier | None" = None
+    """A student to go on with; `layers` and `keep` are then not looked at."""
 
 
 class Told(Protocol):
@@ -94,7 +104,7 @@ def distil(
 
     work = Work(out / "work")
     texts = [passage.text for passage in passages]
-    work.begin(teacher.id, queries, texts, policy)
+    work.begin(teacher.id, queries, texts, policy, student=teacher.student.id if teacher.student else "")
     told.step("pairs")
     groups, pool = _groups(work, queries, passages, policy, told)
     told.step("scores")
@@ -108,7 +118,7 @@ def distil(
     lessons, held = _lessons(work, teacher.tokenizer, policy)
     told.step("narrowing")
     whole = teacher.network()
-    student = _student(work, whole, lessons, policy)
+    student = _student(work, whole, teacher.student, lessons, policy)
     told.step("training")
     steps = steps_of(lessons, policy)
 
@@ -160,7 +170,13 @@ def _lessons(work: Work, tokenizer: Path, policy: DistillPolicy) -> "tuple[list[
     return lessons[back:], lessons[:back][:_CHECKED]
 
 
-def _student(work: Work, whole: "Student", lessons: "Sequence[Lesson]", policy: DistillPolicy) -> "Student":
+def _student(
+    work: Work,
+    whole: "Student",
+    earlier: Earlier | None,
+    lessons: "Sequence[Lesson]",
+    policy: DistillPolicy,
+) -> "Student":
     """The student before its first lesson."""
     from rerankd.distill.narrow import narrowed
     from rerankd.distill.student import load, save, some_layers
@@ -168,9 +184,12 @@ def _student(work: Work, whole: "Student", lessons: "Sequence[Lesson]", policy: 
     path = work.folder / "student.pt"
     if path.is_file():
         return load(path)
-    student = some_layers(whole, policy.layers or len(whole.layers))
-    if policy.keep < 1:
-        student = narrowed(student, lessons[:_NARROWING], policy.keep)
+    if earlier is not None:
+        student = earlier.network()
+    else:
+        student = some_layers(whole, policy.layers or len(whole.layers))
+        if policy.keep < 1:
+            student = narrowed(student, lessons[:_NARROWING], policy.keep)
     save(student, path)
     return student
 
@@ -211,6 +230,7 @@ def _finished(
     facts = Facts(
         name=out.name,
         teacher=teacher.id,
+        student=teacher.student.id if teacher.student else "",
         licence=teacher.licence,
         policy=policy,
         shape=student.shape,

@@ -31,8 +31,10 @@ def path_loss(student: Sequence[Any], teacher: Sequence[Any], places: Sequence[i
     """How far the layers are apart: the hidden states' relative squared error, as in TinyBERT (Jiao et al., 2020).
 
     `student`, `teacher`: what each layer gave. `places`: the teacher's layers that are imitated, from 1; those
-    whose states are not there (the last layer's) are left out.
+    whose states are not there (the last layer's) are left out; a student of one layer has none.
     """
+    if not student:
+        return 0.0
     inside = mask.unsqueeze(-1).to(student[0].dtype)
     apart = [
         (((got - teacher[place - 1]) ** 2) * inside).sum() / ((teacher[place - 1] ** 2) * inside).sum()

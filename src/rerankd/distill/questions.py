@@ -12,6 +12,8 @@ from rerankd.distill.texts import Passage
 
 __all__ = ["make_questions"]
 
+_LONGEST = 600
+"""Characters of a question; a few are whole paragraphs, as people paste them."""
 _OF_A_NAME = (
     "what is {}",
     "what is {}",
@@ -71,7 +73,7 @@ def make_questions(passages: Sequence[Passage], count: int, seed: int) -> list[s
         chance.shuffle(order)
         for place in order:
             question = _question(passages[place], chance)
-            if 2 <= len(question) <= 300:
+            if 2 <= len(question) <= _LONGEST:
                 made.setdefault(question)
             if len(made) >= count:
                 break
@@ -97,7 +99,9 @@ def _question(passage: Passage, chance: random.Random) -> str:
     sentence = _sentence(text, chance, longest=16)
     if way < 0.85:
         return chance.choice(_OF_A_SENTENCE).format(sentence)
-    return _keywords(sentence or text, chance)
+    if way < 0.97:
+        return _keywords(sentence or text, chance)
+    return _part(text, chance)
 
 
 def _sentence(text: str, chance: random.Random, *, longest: int) -> str:
@@ -108,6 +112,14 @@ def _sentence(text: str, chance: random.Random, *, longest: int) -> str:
     first = 0 if len(words) <= longest else chance.randrange(len(words) - longest // 2)
     part = " ".join(words[first : first + chance.randint(5, longest)]).strip(" .,;:!?()\"'")
     return part[:1].lower() + part[1:]
+
+
+def _part(text: str, chance: random.Random) -> str:
+    """Some sentences of it: 20 to 70 words."""
+    words = text.split()
+    wanted = chance.randint(20, 70)
+    first = chance.randrange(max(1, len(words) - wanted))
+    return " ".join(words[first : first + wanted])
 
 
 def _keywords(text: str, chance: random.Random) -> str:

@@ -16,7 +16,18 @@ from torch.nn import functional
 
 from rerankd.errors import ConfigError
 
-__all__ = ["Layer", "Shape", "Student", "imitated", "load", "save", "some_layers", "spread", "student_of"]
+__all__ = [
+    "Layer",
+    "Shape",
+    "Student",
+    "imitated",
+    "load",
+    "made",
+    "save",
+    "some_layers",
+    "spread",
+    "student_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +152,7 @@ def student_of(teacher: Any) -> Student:
         units=(config.intermediate_size,) * layers,
         epsilon=config.layer_norm_eps,
     )
-    return _made(shape, _state(teacher.state_dict(), layers))
+    return made(shape, _state(teacher.state_dict(), layers))
 
 
 def some_layers(student: Student, layers: int) -> Student:
@@ -156,13 +167,13 @@ def some_layers(student: Student, layers: int) -> Student:
     for own, at in enumerate(kept):
         for name, value in student.layers[at].state_dict().items():
             state[f"layers.{own}.{name}"] = value
-    return _made(shape, state)
+    return made(shape, state)
 
 
 def load(path: Path) -> Student:
     """What `save` has written."""
     kept = torch.load(path, weights_only=True)
-    return _made(Shape(**kept["shape"]), kept["state"])
+    return made(Shape(**kept["shape"]), kept["state"])
 
 
 def save(student: Student, path: Path) -> None:
@@ -172,7 +183,8 @@ def save(student: Student, path: Path) -> None:
     partial.replace(path)
 
 
-def _made(shape: Shape, state: Mapping[str, Tensor]) -> Student:
+def made(shape: Shape, state: Mapping[str, Tensor]) -> Student:
+    """A student with these weights. Raises `RuntimeError` where one is missing, or of another shape."""
     student = Student(shape)
     student.load_state_dict(state)
     student.words.weight.requires_grad = False

@@ -33,12 +33,22 @@ class Work:
         return self.folder / "checkpoint.pt"
 
     def begin(
-        self, teacher: str, queries: Sequence[str], texts: Sequence[str], policy: DistillPolicy
+        self,
+        teacher: str,
+        queries: Sequence[str],
+        texts: Sequence[str],
+        policy: DistillPolicy,
+        *,
+        student: str = "",
     ) -> None:
-        """Remember what is being made. Raises `ConfigError` when the folder holds the work on something else."""
+        """Remember what is being made. `student`: what it begins with, if not with the teacher.
+
+        Raises `ConfigError` when the folder holds the work on something else.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         wanted: dict[str, Any] = {
             "teacher": teacher,
+            "student": student,
             "asked": _digest(queries),
             "texts": _digest(texts),
             **asdict(policy),
@@ -49,7 +59,7 @@ class Work:
         if not path.is_file():
             _write(path, wanted)
             return
-        begun = json.loads(path.read_text(encoding="utf-8"))
+        begun = {"student": ""} | json.loads(path.read_text(encoding="utf-8"))
         if changed := sorted(name for name in wanted if begun.get(name) != wanted[name]):
             raise ConfigError(
                 f"--out: {self.folder.parent} holds work that was begun with other {', '.join(changed)};"

@@ -20,10 +20,11 @@ from rerankd.errors import BackendError
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["Bert", "bert_of", "graph_of", "half_graph_of"]
+__all__ = ["Bert", "bert_of", "graph_of", "half_graph_of", "weights_of"]
 
 _STORED = "_quantized"
 _SUFFIXES = (_STORED, "_scale", "_zero_point")
+_TURNED = "_Transposed"
 _ANONYMOUS = "onnx::"
 _LAYER = "bert.encoder.layer."
 
@@ -117,6 +118,36 @@ def bert_of(path: Path) -> Bert:
     if labels != 1:
         raise BackendError(f"{path}: has {labels} labels; a reranker gives one score a pair")
     return Bert(config=config, weights={name: np.ascontiguousarray(each) for name, each in weights.items()})
+
+
+def weights_of(path: Path) -> tuple[Weights, "onnx.ModelProto"]:
+    """Every weight under its name in PyTorch, a linear layer's as (out, in); and the graph.
+
+    Raises `BackendError` naming the file for one that was not quantised dynamically, or in a way not known here.
+    """
+    model = _read(path)
+    stored = _stored(model)
+    weights = {name: value for name, value in stored.items() if not name.endswith(_SUFFIXES)}
+    products = dict(_products(model.graph.node))
+    try:
+        for name in (each.removesuffix(_STORED) for each in stored if each.endswith(_STORED)):
+            real = _real(stored, name)
+            if name in products:
+                weights[_layer(name, products[name])] = np.ascontiguousarray(real.T)
+            else:
+                weights[name] = real
+    except KeyError as error:
+        raise BackendError(f"{path}: was quantised in a way that cannot be undone: no {error}") from None
+    if not products:
+        raise BackendError(f"{path}: was not quantised dynamically")
+    return weights, model
+
+
+def _layer(weight: str, node: "onnx.NodeProto") -> str:
+    """A turned weight keeps its name; one of three dimensions' product is named after its node, as /a/b/MatMul."""
+    if not weight.startswith(_ANONYMOUS):
+        return weight.removesuffix(_TURNED)
+    return node.name.removeprefix("/").removesuffix("/MatMul_quant").replace("/", ".") + ".weight"
 
 
 def _read(path: Path) -> "onnx.ModelProto":
