@@ -4,9 +4,11 @@ import pytest
 import torch
 from transformers import BertForSequenceClassification
 
+from rerankd.distill import forward
 from rerankd.distill.forward import Place, here, logits_of
 from rerankd.distill.lessons import Lesson, tensors
 from rerankd.distill.student import Student, student_of
+from rerankd.engine.clock import SystemClock
 
 LENGTHS = (12, 5, 30, 7, 21, 9, 16, 28, 6)
 
@@ -44,5 +46,39 @@ def test_all_weights_but_the_words_learn_through_it(student: Student, batch: lis
     assert learnt | silent == {name for name, _ in student.named_parameters()} - {"words.weight"}
 
 
-def test_here_is_a_device_that_torch_has() -> None:
-    assert torch.zeros(1, device=here().device).item() == 0
+class Clock:
+    """Time passes as it is told."""
+
+    def __init__(self, *moments: float) -> None:
+        self._moments = iter(moments)
+
+    def now(self) -> float:
+        return next(self._moments)
+
+
+def test_here_is_a_device_that_torch_has(student: Student, batch: list[Lesson]) -> None:
+    assert torch.zeros(1, device=here(student, batch, SystemClock()).device).item() == 0
+
+
+@pytest.mark.parametrize(
+    ("moments", "half"), [((0, 9, 9, 9, 9, 12, 12, 14), True), ((0, 1, 1, 9, 9, 11, 11, 14), False)]
+)
+def test_a_cpu_takes_what_was_faster_when_both_were_warm(
+    student: Student,
+    batch: list[Lesson],
+    monkeypatch: pytest.MonkeyPatch,
+    moments: tuple[float, ...],
+    half: bool,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(forward, "multiplies_bfloat16", lambda: True)
+    assert here(student, batch, Clock(*moments)) == Place("cpu", half)
+    assert all(each.grad is None for each in student.parameters())
+
+
+def test_a_cpu_without_bfloat16_is_not_asked_for_it(
+    student: Student, batch: list[Lesson], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(forward, "multiplies_bfloat16", lambda: False)
+    assert here(student, batch, Clock()) == Place("cpu", half=False)

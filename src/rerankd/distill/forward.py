@@ -1,22 +1,30 @@
-"""The student's run over a batch while it learns: on the GPU if there is one, in bfloat16 where that is multiplied
-natively, and pairs of like length together, so that little of the work is padding.
+"""The student's run over a batch while it learns: on the GPU if there is one, in bfloat16 where that is faster, and
+pairs of like length together, so that little of the work is padding.
 
 On an AMD EPYC (Zen 4) bfloat16 took 0.62 of the time of fp32, and moved the logits by 0.02 (root of the mean
-square), a fiftieth of what a narrowed student is off by.
+square), a fiftieth of what a narrowed student is off by. On an Intel Xeon that multiplies it as well, but not in
+tiles, it took 1.5 times as long: so it is tried.
 """
 
+import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from rerankd.backends.cpu import multiplies_bfloat16
+from rerankd.core.ports import Clock
 from rerankd.distill.lessons import Lesson, padded
 
-__all__ = ["Place", "here", "logits_of"]
+__all__ = ["Place", "here", "keep_memory", "logits_of"]
 
-_PARTS = 4
-"""Runs a batch. More of them save little padding and leave little to do at once."""
+_PARTS = 8
+"""Runs a batch: 1.2 times as fast as four on two cores of a Xeon, as what is in flight stays in the caches; more of
+them leave too little to do at once."""
+_TRIED = 2
+"""Turns in which fp32 and bfloat16 are tried; the first warms up."""
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
+"""Of glibc's `mallopt`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +42,37 @@ class Place:
         return torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.half)
 
 
-def here() -> Place:
-    """The best that this machine has."""
+def here(student: Any, batch: Sequence[Lesson], clock: Clock) -> Place:
+    """The best that this machine has; on a CPU that knows bfloat16 the faster of the two, over this batch."""
     import torch
 
     if torch.cuda.is_available():
         return Place("cuda", torch.cuda.is_bf16_supported())
-    return Place("cpu", multiplies_bfloat16())
+    if not multiplies_bfloat16():
+        return Place("cpu", half=False)
+    taken = dict.fromkeys((False, True), 0.0)
+    for _ in range(_TRIED):
+        for half in taken:
+            begun = clock.now()
+            logits_of(student, batch, Place("cpu", half)).sum().backward()
+            taken[half] = clock.now() - begun
+    student.zero_grad()
+    return Place("cpu", half=taken[True] < taken[False])
+
+
+def keep_memory() -> None:
+    """Let freed memory stay with the process, where the C library is glibc.
+
+    Every step makes and frees the same large tensors. glibc takes each from the system and gives it back, whose
+    pages cost a fifth of the time of a step.
+    """
+    import ctypes
+
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt is not None:
+        mallopt(_MMAP_MAX, 0)
+        mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(_TOP_PAD, 2**28)
 
 
 def logits_of(student: Any, batch: Sequence[Lesson], place: Place) -> Any:
