@@ -160,7 +160,7 @@ distill-default: $(VENV)/.tests $(TEXTS)/.installed
 	@$(OFFLINE) $(BIN)/rerankd distill --texts $(BUILD)/texts --out $(BUILD)/rerankd-small-first $(ARGS)
 	@$(TEXTS)/bin/python recipes/rerankd-small/texts.py --wider --out $(BUILD)/wider-texts
 	@$(OFFLINE) $(BIN)/rerankd distill --texts $(BUILD)/wider-texts --out $(BUILD)/rerankd-small \
-		--student $(BUILD)/rerankd-small-first --questions 10000 --sentence-questions 800 --seed 2027 --rate 8e-5 $(ARGS)
+		--student $(BUILD)/rerankd-small-first --questions 10000 --sentence-questions 800 --seed 2027 --rate 8e-5 --passes 0.87 $(ARGS)
 
 bench: $(VENV)/.tests
 	@$(OFFLINE) $(BIN)/python -m benchmarks.quick $(ARGS)
