@@ -182,8 +182,23 @@ bench-figures: $(VENV)/.tests
 bench-page:
 	@$(or $(wildcard $(BIN)/python),python3) -m benchmarks.page --take
 
-gpu-report: $(VENV)/.tests
-	@$(OFFLINE) $(BIN)/python -m benchmarks.gpu $(ARGS)
+# With an NVIDIA driver in an environment of its own, as onnxruntime-gpu breaks, and is broken by, onnxruntime. Both
+# write the same module: what is installed later wins, and what is removed later takes the other's files with it.
+GPU := .venv-gpu
+NVIDIA ?= $(shell command -v nvidia-smi)
+
+$(GPU)/.installed: pyproject.toml $(PINS) deploy/Dockerfile.cuda
+	@tools/venv $(GPU)
+	@echo "Installing rerankd with CUDA into $(GPU) (several GB, once) ..."
+	@$(GPU)/bin/python $(INSTALL) -c $(PINS) -e '.[$(TEST_EXTRAS)]'
+	@$(GPU)/bin/python -c 'import sys, torch; torch.version.cuda or sys.exit("This PyTorch was built without CUDA: remove $(GPU), and have pip take the one for CUDA.")'
+	@$(GPU)/bin/python -m pip --disable-pip-version-check uninstall --quiet --yes onnxruntime onnxruntime-gpu
+	@$(GPU)/bin/python $(INSTALL) "onnxruntime-gpu[cuda,cudnn]==$$(sed -n 's/^ARG ONNXRUNTIME_GPU=//p' deploy/Dockerfile.cuda)"
+	@touch $@
+
+gpu-report: $(if $(NVIDIA),$(GPU)/.installed,$(VENV)/.tests)
+	@$(OFFLINE) $(if $(NVIDIA),$(GPU)/bin,$(BIN))/python -m benchmarks.gpu $(ARGS)
+
 bench-service: $(VENV)/.tests
 	@$(OFFLINE) $(BIN)/python -m benchmarks.service $(ARGS)
 
@@ -199,4 +214,4 @@ clean:
 	find src tests benchmarks tools docs \( -name __pycache__ -o -name '*.egg-info' \) -prune -exec rm -rf {} +
 
 clean-all: clean
-	rm -rf $(VENV) $(PEERS) $(OPTIMUM) $(INFINITY) $(TEXTS) .venv-clients
+	rm -rf $(VENV) $(PEERS) $(OPTIMUM) $(INFINITY) $(TEXTS) $(GPU) .venv-clients

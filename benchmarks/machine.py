@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.others import cores
 
-__all__ = ["RESULTS", "machine", "save"]
+__all__ = ["RESULTS", "machine", "onnxruntime_version", "save"]
 
 RESULTS = Path(__file__).resolve().parents[1] / "artefacts" / "benchmarks"
 """Figures of this machine; `python -m benchmarks.page` takes them into the checkout."""
@@ -24,9 +24,19 @@ def machine() -> dict[str, Any]:
         "processor": _processor(),
         "cores": cores(),
         "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in ("rerankd", "onnxruntime", "tokenizers")},
+        "rerankd": importlib.metadata.version("rerankd"),
+        "onnxruntime": onnxruntime_version(),
+        "tokenizers": importlib.metadata.version("tokenizers"),
         "load average": round(os.getloadavg()[0], 2),
     }
+
+
+def onnxruntime_version() -> str:
+    """Of whichever of its two packages is there; that for CUDA is named with it. Raises `PackageNotFoundError`."""
+    try:
+        return importlib.metadata.version("onnxruntime")
+    except importlib.metadata.PackageNotFoundError:
+        return f"{importlib.metadata.version('onnxruntime-gpu')} (onnxruntime-gpu)"
 
 
 def save(path: Path, report: Mapping[str, Any]) -> None:

@@ -3,12 +3,15 @@
     make gpu-report                                  on a host with an NVIDIA GPU: about ten minutes
     make gpu-report ARGS='--device cpu --quick'      every line of it, on any machine: four minutes of a core
 
-The exit status is 1 when a figure that has a limit missed it; in the quick form it is not judged by speed.
+The exit status is 1 when a figure that has a limit missed it, or a section failed; in the quick form it is not
+judged by speed. It is 2 when the device cannot be used. The files are written anew after each section.
 """
 
 import argparse
 import datetime
 import json
+import sys
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,8 @@ from benchmarks.gpu.models import Forms
 from benchmarks.gpu.report import markdown
 from benchmarks.gpu.sections import Plan, Rows
 from rerankd.backends.devices import devices, what_torch_lacks
+from rerankd.backends.failures import words
+from rerankd.errors import ConfigError
 from rerankd.settings import Settings
 
 __all__: list[str] = []
@@ -32,17 +37,33 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="little of everything")
     parser.add_argument("--out", type=Path, default=ARTEFACTS, help="the folder of report.md and report.json")
     arguments = parser.parse_args()
-    device = devices(arguments.device, what_torch_lacks)[0]
+    try:
+        device = devices(arguments.device, what_torch_lacks)[0]
+    except ConfigError:
+        return _refused(f"--device must be cpu, cuda or cuda:N, got {arguments.device!r}")
     if str(device) != arguments.device.replace("cuda", "cuda:0") and str(device) != arguments.device:
-        raise SystemExit(
+        return _refused(
             f"{arguments.device} is not usable: {what_torch_lacks(device) or 'see the warning above'}"
         )
-    report = measure(_plan(device, arguments.out / "models", quick=arguments.quick), quick=arguments.quick)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    (arguments.out / "report.md").write_text(markdown(report), encoding="utf-8")
+
+    def keep(report: dict[str, Any]) -> None:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        (arguments.out / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        (arguments.out / "report.md").write_text(markdown(report), encoding="utf-8")
+
+    plan = _plan(device, arguments.out / "models", quick=arguments.quick)
+    report = measure(plan, quick=arguments.quick, keep=keep)
     print(f"Written: {arguments.out / 'report.md'} and report.json. Missed: {report['missed'] or 'nothing'}")
-    return 1 if report["missed"] else 0
+    if report["unusable"]:
+        print(f"Not usable: {report['unusable']}")
+    if report["failed"]:
+        print(f"Failed: {report['failed']}")
+    return 1 if report["missed"] or report["failed"] else 0
+
+
+def _refused(why: str) -> int:
+    print(why, file=sys.stderr)
+    return 2
 
 
 def _plan(device: Any, folder: Path, *, quick: bool) -> Plan:
@@ -62,36 +83,69 @@ def _plan(device: Any, folder: Path, *, quick: bool) -> Plan:
     )
 
 
-def measure(plan: Plan, *, quick: bool) -> dict[str, Any]:
+def measure(
+    plan: Plan, *, quick: bool, keep: Callable[[dict[str, Any]], None] = lambda report: None
+) -> dict[str, Any]:
+    """The report. `keep` is given what there is of it after each section; one that fails is noted in it."""
     settings = Settings.load(data_dir=str(plan.forms.folder)).uncached()
-    found: list[dict[str, Any]] = []
-    missed: list[str] = []
-    capacity = [0.0]
-    with sections.nvml_under() as readings:
-        for title, meaning, act in _sections(plan, settings, lambda: capacity[0]):
-            print(f"{title} ...", flush=True)
-            rows = act()
-            found.append({"title": title, "meaning": meaning, "rows": rows})
-            missed += [f"{title}: {_named(row)}" for row in rows if row.get("good") is False]
-            if title == "Doctor":
-                timed = ("Latency", "Throughput", "Model loads")
-                missed += [
-                    row["name"]
-                    for row in rows
-                    if row["status"] == "fail" and not (quick and row["name"].startswith(timed))
-                ]
-            if title == "Latency and throughput":
-                eight = [row for row in rows if row["back end"] == "PyTorch" and row["callers"] == 8]
-                capacity[0] = eight[0]["queries a minute"] / 60
-    found.append({"title": "NVML", "meaning": "The largest readings while all this ran.", "rows": readings})
-    return {
+    report: dict[str, Any] = {
         "schema": SCHEMA,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "device": str(plan.device),
         "quick": quick,
-        "missed": missed,
-        "sections": found,
+        "finished": False,
+        "missed": [],
+        "failed": [],
+        "unusable": [],
+        "sections": [],
     }
+    capacity = [0.0]
+    with sections.nvml_under() as readings:
+        for title, meaning, act in _sections(plan, settings, lambda: capacity[0]):
+            print(f"{title} ...", flush=True)
+            section: dict[str, Any] = {"title": title, "meaning": meaning, "rows": []}
+            report["sections"].append(section)
+            try:
+                section["rows"] = act()
+            except Exception as error:  # noqa: BLE001 - what was measured is kept, and the rest measured
+                traceback.print_exc()
+                section["failed"] = f"{type(error).__name__}: {words(error)}"
+                report["failed"].append(f"{title}: {section['failed']}")
+            else:
+                _judge(report, section)
+                if title == "Latency and throughput":
+                    capacity[0] = _capacity(section["rows"])
+            keep(report)
+    report["sections"].append(
+        {"title": "NVML", "meaning": "The largest readings while all this ran.", "rows": readings}
+    )
+    report["finished"] = True
+    keep(report)
+    return report
+
+
+def _judge(report: dict[str, Any], section: dict[str, Any]) -> None:
+    """Put down what of a section missed its limit, and what could not be used."""
+    title, rows = section["title"], section["rows"]
+    report["missed"] += [f"{title}: {_named(row)}" for row in rows if row.get("good") is False]
+    report["unusable"] += [f"{title}: {_named(row)}" for row in rows if "note" in row]
+    if title == "Doctor":
+        timed = ("Latency", "Throughput", "Model loads")
+        report["missed"] += [
+            row["name"]
+            for row in rows
+            if row["status"] == "fail" and not (report["quick"] and row["name"].startswith(timed))
+        ]
+
+
+def _capacity(rows: Rows) -> float:
+    """Queries a second that eight closed callers got done; 0: PyTorch was not usable."""
+    done = [
+        row["queries a minute"]
+        for row in rows
+        if row["back end"] == "PyTorch" and row["callers"] == 8 and "note" not in row
+    ]
+    return float(done[0]) / 60 if done else 0.0
 
 
 def _sections(

@@ -7,7 +7,7 @@ __all__ = ["markdown"]
 
 
 def markdown(report: Mapping[str, Any]) -> str:
-    """Sections in their order, each a table of its rows, and first of all what was missed."""
+    """Sections in their order, each a table of its rows, and first of all what was missed, failed or left out."""
     lines = [
         f"# rerankd on {report['device']}",
         "",
@@ -15,8 +15,17 @@ def markdown(report: Mapping[str, Any]) -> str:
         "",
         "**Missed:** " + ("; ".join(report["missed"]) or "nothing") + ".",
     ]
+    for title, found in (("Failed", report["failed"]), ("Not usable", report["unusable"])):
+        if found:
+            lines += ["", f"**{title}:** " + "; ".join(found) + "."]
+    if not report["finished"]:
+        lines += ["", "**Not finished:** the sections below are those that came to their end."]
     for section in report["sections"]:
-        lines += ["", f"## {section['title']}", "", section["meaning"], "", *_table(section["rows"])]
+        lines += ["", f"## {section['title']}", "", section["meaning"]]
+        if section.get("failed"):
+            lines += ["", f"**Failed:** {section['failed']}"]
+        if section["rows"]:
+            lines += ["", *_table(section["rows"])]
     return "\n".join(lines) + "\n"
 
 

@@ -8,7 +8,7 @@ import platform
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -25,7 +25,7 @@ from rerankd.core.types import Outcome, Text
 from rerankd.doctor.check import Profile
 from rerankd.doctor.examine import examine
 from rerankd.engine.stop import StopSignal
-from rerankd.errors import DeviceLost
+from rerankd.errors import BackendError, DeviceLost
 from rerankd.nvml import NoGpu, Nvml
 from rerankd.reranker import Reranker
 from rerankd.sample.workload import requests
@@ -125,9 +125,14 @@ def parity(plan: Plan) -> Rows:
         ),
         ("the carried int8 file on cpu", None, plan.forms.carried),
     )
-    rows = []
+    rows: Rows = []
     for name, tolerance, load in forms:
-        with _closing(load()) as scorer:
+        try:
+            loaded = load()
+        except BackendError as error:
+            rows.append({"form": name, "allowed": tolerance, "note": _not_usable(error)})
+            continue
+        with _closing(loaded) as scorer:
             together = list(scorer.score(pairs, StopSignal()))
             alone = [scorer.score([pair], StopSignal())[0] for pair in pairs[:8]]
         worst = max(abs(a - b) for a, b in zip(together, expected, strict=True))
@@ -165,10 +170,15 @@ def speed(plan: Plan) -> Rows:
 
 def throughput(plan: Plan) -> Rows:
     """24 candidates of mixed length without a deadline: one caller's latency, and what eight callers get done."""
-    rows = []
+    rows: Rows = []
     for name, load in plan.scorers.items():
         for callers in (1, 8):
-            with _reranker(plan, load) as reranker:
+            with ExitStack() as stack:
+                try:
+                    reranker = stack.enter_context(_reranker(plan, load))
+                except BackendError as error:
+                    rows.append({"back end": name, "callers": callers, "note": _not_usable(error)})
+                    continue
                 report = _fire(reranker, plan.queries, Closed(concurrency=callers), budget_ms=None)
             rows.append(
                 {
@@ -184,6 +194,10 @@ def throughput(plan: Plan) -> Rows:
 
 def arrivals(plan: Plan, capacity: float) -> Rows:
     """Independent callers with a budget of 250 ms, at shares of the rate that eight closed callers got done."""
+    if capacity <= 0:  # at the least rate this would take hours
+        raise BackendError(
+            "the rate of eight closed callers is not known, so there is none to take shares of"
+        )
     rows = []
     for share in (0.5, 0.8, 1.0, 4.0):
         with _reranker(plan, plan.scorers["PyTorch"]) as reranker:
@@ -356,6 +370,10 @@ def _fire(reranker: Reranker, count: int, how: Arrivals, *, budget_ms: float | N
         return await reranker.arerank(query, candidates, budget_ms=budget_ms)
 
     return summarise(asyncio.run(fire(ask, count, how, warm_up=2)))
+
+
+def _not_usable(error: BackendError) -> str:
+    return f"not usable: {error}"
 
 
 def _seconds(act: Callable[[], Any]) -> float:

@@ -11,10 +11,11 @@ import pytest
 from onnx import TensorProto
 
 from rerankd.backends import onnx as module
-from rerankd.backends.devices import Device
+from rerankd.backends.devices import Device, what_cuda_lacks
 from rerankd.backends.onnx import OnnxScorer, evaluate
 from rerankd.core.types import Pair, Text
 from rerankd.errors import BackendError, OutOfMemory
+from rerankd.models.dequantise import graph_of, half_graph_of
 from rerankd.models.pairs import PairTokenizer
 from rerankd.models.registry import find
 from rerankd.models.rewriting.rewrite import lean
@@ -133,6 +134,60 @@ def test_a_cuda_session_that_fell_back_to_the_cpu_is_refused(tmp_path, monkeypat
     with pytest.raises(BackendError, match=r"model\.onnx.*cuda:1.*CUDA or cuDNN"):
         load(path, device=Device("cuda", 1))
     assert asked == [[("CUDAExecutionProvider", {"device_id": "1"}), "CPUExecutionProvider"]]
+
+
+class OnCuda:
+    """A session of the CPU that says to be on CUDA, keeps the shapes of its runs, and fails where it is told to."""
+
+    def __init__(self, path, fails) -> None:
+        self.inner = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        self.fails = fails
+        self.shapes = []
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    def get_providers(self):
+        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+    def run(self, names, feed, options):
+        self.shapes.append(feed["input_ids"].shape)
+        problem = self.fails(feed["input_ids"].shape)
+        if problem is not None:
+            raise problem
+        return self.inner.run(names, feed, options)
+
+
+def on_cuda(tmp_path, monkeypatch, *, fails=lambda shape: None, **how) -> list[tuple[int, int]]:
+    """The shapes that are run while a scorer is loaded on CUDA."""
+    session = OnCuda(write_reranker(tmp_path / "model.onnx"), fails)
+    monkeypatch.setattr(module, "_open", lambda *_: session)
+    load(tmp_path / "model.onnx", device=Device("cuda"), **how)
+    return session.shapes
+
+
+def test_on_cuda_it_is_warmed_up_at_several_lengths_and_with_a_mask_where_pairs_share_runs(
+    tmp_path, monkeypatch
+):
+    lengths = module.CUDA_WARM_UP_TOKENS
+    assert on_cuda(tmp_path, monkeypatch) == [(1, 4), *((1, length) for length in lengths)]
+    together = on_cuda(tmp_path, monkeypatch, batch_invariant=True)
+    assert together == [(1, 4), *((pairs, length) for length in lengths for pairs in (1, 2))]
+
+
+def test_a_model_of_shorter_texts_is_warmed_up_as_far_as_it_goes(tmp_path, monkeypatch):
+    def fails(shape):
+        return RuntimeError("index out of bounds") if shape[1] > 64 else None
+
+    assert on_cuda(tmp_path, monkeypatch, fails=fails) == [(1, 4), (1, 16), (1, 64), (1, 128)]
+
+
+def test_a_device_that_is_lost_while_it_is_warmed_up_is_an_error(tmp_path, monkeypatch):
+    def fails(shape):
+        return RuntimeError("CUDA error: an illegal memory access") if shape[1] > 16 else None
+
+    with pytest.raises(BackendError, match=r"model\.onnx: a run of 1 pair"):
+        on_cuda(tmp_path, monkeypatch, fails=fails)
 
 
 @pytest.mark.parametrize(("path", "set_"), [("avx2", True), ("avx512_vnni", False)])
@@ -443,3 +498,41 @@ def test_pairs_in_a_lean_form_are_always_alone(tmp_path, never):
 def test_a_part_of_a_graph_that_cannot_be_run_is_an_error_of_ours():
     with pytest.raises(BackendError, match="a part of the graph"):
         evaluate(b"no graph", "x", 2)
+
+
+# --- on CUDA --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cuda() -> Device:
+    device = Device("cuda", 0)
+    missing = what_cuda_lacks(device)
+    if missing:
+        pytest.skip(f"there is no CUDA device for ONNX Runtime here: {missing}")
+    return device
+
+
+@pytest.mark.cuda
+def test_on_cuda_a_graph_scores_as_on_the_cpu(cuda, tmp_path, never):
+    path = write_reranker(tmp_path / "model.onnx")
+    pairs = [pair(i, t) for i, t in zip(IDS, TYPES, strict=True)]
+    scorer = load(path, device=cuda, batch_invariant=True)
+    assert scorer.traits.device == "cuda:0"
+    assert "CUDAExecutionProvider" in scorer._session.get_providers()
+    assert scorer.score(pairs, never) == pytest.approx(load(path).score(pairs, never), abs=2e-2)
+
+
+@pytest.mark.cuda
+@pytest.mark.model
+def test_on_cuda_the_default_model_in_fp16_scores_as_in_fp32_on_the_cpu(cuda, embedded, tmp_path, never):
+    import onnx
+
+    for name, graph in (("half", half_graph_of), ("full", graph_of)):
+        onnx.save(graph(embedded / "model.onnx"), str(tmp_path / f"{name}.onnx"))
+    tokenizer = PairTokenizer(embedded / "tokenizer.json", max_tokens=512)
+    pairs = [only for (only,) in tokenizer.encode(QUERY, TEXTS, max_tokens=512)]
+    on_device = load(tmp_path / "half.onnx", device=cuda, batch_invariant=True, pad_id=tokenizer.pad_id)
+    on_cpu = load(tmp_path / "full.onnx").score(pairs, never)
+    assert on_device.score(pairs, never) == pytest.approx(on_cpu, abs=2e-2)
+    alone = [on_device.score([each], never)[0] for each in pairs]
+    assert alone == pytest.approx(on_cpu, abs=2e-2)

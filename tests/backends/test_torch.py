@@ -1,9 +1,12 @@
 """A checkpoint scores a pair the same alone and in company, and what is no reranker is refused by name."""
 
+import contextlib
 import json
+import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -381,6 +384,42 @@ def test_a_device_with_little_memory_begins_with_a_smaller_budget(
     room = 50
     with pytest.raises(OutOfMemory):
         TorchScorer.load(folder, model="tiny", max_tokens=64, max_batch_tokens=1_024)
+
+
+def test_before_the_first_caller_each_lane_has_run_with_and_without_a_mask_at_each_length(
+    watched: Callable[..., tuple[TorchScorer, Watched]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on CUDA, with lanes that only have names."""
+    scorer, network = watched(tokens=256)
+    ran: list[tuple[str, int, bool]] = []
+
+    def on(lane: Any) -> contextlib.AbstractContextManager[None]:
+        if len(network.shapes) > len(ran):  # its batch is landed
+            ran.append((lane, network.shapes[-1][1], network.masked[-1]))
+        return contextlib.nullcontext()
+
+    lanes: Any = queue.LifoQueue()
+    for lane in ("first", "second"):
+        lanes.put(lane)
+    monkeypatch.setattr(scorer, "_lanes", lanes)
+    monkeypatch.setattr(scorer, "_traits", replace(scorer.traits, concurrency=2))
+    monkeypatch.setattr(module, "_on", on)
+    assert scorer._warm_up(64, full=True)
+    assert set(ran) == {
+        (lane, length, masked)
+        for lane in ("first", "second")
+        for length in (8, 64)
+        for masked in (False, True)
+    }
+    assert {(1, 8), (1, 64), (32, 8), (4, 64)} == set(network.shapes), "single pairs and the budget's fill"
+    assert lanes.qsize() == 2
+
+
+def test_on_the_cpu_single_pairs_warm_it_up(watched: Callable[..., tuple[TorchScorer, Watched]]) -> None:
+    scorer, network = watched()
+    assert scorer._warm_up(64, full=False)
+    assert network.shapes == [(1, 8), (1, 64), (1, 64), (1, 64), (1, 64)]
+    assert not any(network.masked)
 
 
 def test_the_budget_follows_the_memory_that_is_free_within_bounds() -> None:

@@ -30,7 +30,7 @@ from rerankd.backends.devices import CPU, Device
 from rerankd.backends.failures import translated, words
 from rerankd.core.ports import ScorerTraits, Stop
 from rerankd.core.types import Activation, Pair
-from rerankd.errors import BackendError
+from rerankd.errors import BackendError, DeviceLost
 
 __all__ = ["OnnxScorer", "evaluate"]
 
@@ -38,6 +38,9 @@ _log = logging.getLogger(__name__)
 
 CUDA_BATCH_TOKENS = 16_384
 """Padded tokens of one run on CUDA: enough to fill the device, little enough to end soon."""
+
+CUDA_WARM_UP_TOKENS = (16, 64, 128, 256, 512)
+"""Lengths that are run once on CUDA, where the first run of a kind loads kernels and makes room in the arena."""
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _SLOWER = ["SkipLayerNormFusion"]
@@ -111,7 +114,9 @@ class OnnxScorer:
         lean: bytes | None = None,
         unfused: bool = False,
     ) -> Self:
-        """Open the file and run it once. `concurrency` 0: as many runs at once as suit the device.
+        """Open the file and run it once, on CUDA at several lengths.
+
+        `concurrency` 0: as many runs at once as suit the device.
 
         `lean`: the file's graph in the form that `rerankd.models.rewriting` gives it, to be run instead.
         `unfused`: leave out what ONNX Runtime's optimiser makes slower on a CPU; scores change by rounding.
@@ -132,6 +137,8 @@ class OnnxScorer:
         )
         try:
             scorer._run([[0, 0, 0, 0]], [[0, 0, 0, 0]], ort.RunOptions())
+            if device.kind == "cuda":
+                scorer._warm_up()
         except BackendError as error:
             raise BackendError(f"{path}: {error}") from error
         _log.info("model %s: loaded on %s%s", model, device, "" if lean is None else ", in its lean form")
@@ -165,6 +172,18 @@ class OnnxScorer:
 
     def close(self) -> None:
         self._session = None  # a run under way holds its own reference
+
+    def _warm_up(self) -> None:
+        """Run one pair of each length and, where pairs share a run, two of unequal length. Raises `DeviceLost`."""
+        for tokens in CUDA_WARM_UP_TOKENS:
+            for lengths in ((tokens,), (tokens, tokens - 1)) if self._together else ((tokens,),):
+                try:
+                    self._run([[0] * each for each in lengths], [None] * len(lengths), ort.RunOptions())
+                except DeviceLost:
+                    raise
+                except BackendError as error:  # a model of shorter texts, or little memory: scoring will tell
+                    _log.info("warmed up to less than %d tokens: %s", tokens, error)
+                    return
 
     def _run(
         self, ids: Sequence[Sequence[int]], types: Sequence[Sequence[int] | None], options: ort.RunOptions

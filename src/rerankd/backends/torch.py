@@ -268,16 +268,35 @@ class TorchScorer:
         return feed
 
     def _warm_up(self, max_tokens: int, *, full: bool) -> bool:
-        """Run at several lengths: one pair and, if `full`, a batch's fill; tells whether all scores are finite.
+        """Run at several lengths, on each lane; tells whether all scores are finite.
 
-        A device that has not the memory for that begins with a smaller budget. Raises as `score` does.
+        One pair and, if `full`, a batch's fill of equal pairs, and one with a mask. A device that has not the
+        memory for that begins with a smaller budget. Raises as `score` does.
         """
         scores: list[float] = []
-        for tokens in WARM_UP_TOKENS:
-            length = min(tokens, max_tokens)
-            for pairs in (1, min(MOST_PAIRS, max(1, self._budget.tokens // length))) if full else (1,):
-                scores += self._score([[self._pad_id] * length] * pairs, [None] * pairs, None)
+        for _ in range(self._traits.concurrency):
+            for tokens in WARM_UP_TOKENS:
+                for lengths in self._trials(min(tokens, max_tokens), full=full):
+                    scores += self._score(
+                        [[self._pad_id] * each for each in lengths], [None] * len(lengths), None
+                    )
+            self._turn()
         return all(map(math.isfinite, scores))
+
+    def _trials(self, length: int, *, full: bool) -> list[list[int]]:
+        """The lengths of the pairs of each batch to be run with the longest of them so long."""
+        fill = min(MOST_PAIRS, self._budget.tokens // length) if full else 1
+        found = [[length]]
+        if fill > 1:
+            found.append([length] * fill)
+            # one token less in one row makes a mask, which takes other kernels, and is too little to be split for
+            found.append([length] * (fill - 1) + [max(1, length - 1)])
+        return found
+
+    def _turn(self) -> None:
+        """Put the free lane that would be taken last on top: batches that come one by one all take the same."""
+        for lane in [self._lanes.get() for _ in range(IN_FLIGHT)]:
+            self._lanes.put(lane)
 
 
 def precisions(device: Device, stored: torch.dtype | None = None) -> tuple[torch.dtype, ...]:
