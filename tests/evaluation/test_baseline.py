@@ -8,11 +8,15 @@ from typing import Any
 import pytest
 
 from rerankd.errors import ConfigError
-from rerankd.evaluation.baseline import falls, read_report
+from rerankd.evaluation.baseline import falls, read_report, unsaid
 
 REPORT: dict[str, Any] = {
     "dataset": "tiny",
     "queries": 7,
+    "sample": None,
+    "run": {"file": "bm25.trec", "digest": "a" * 64},
+    "relevant_from": 1,
+    "group": None,
     "model": "m",
     "depth": 24,
     "budget_ms": None,
@@ -49,7 +53,15 @@ def test_each_of_several_systems_is_held_against_its_own() -> None:
     ("now", "said"),
     [
         ({"dataset": "other"}, "dataset"),
-        ({"queries": 6}, "queries"),
+        ({"queries": 6}, "its queries is 7, this report's 6"),
+        ({"sample": 7}, "its sample is None, this report's 7"),
+        (
+            {"run": {"file": "dense.trec", "digest": "b" * 64}},
+            r"'bm25.trec' \(digest a{12}\), .*'dense.trec'",
+        ),
+        ({"run": {"file": "bm25.trec", "digest": "b" * 64}}, r"its run is .*digest a{12}.*digest b{12}"),
+        ({"relevant_from": 2}, "its relevant_from is 1, this report's 2"),
+        ({"group": "chat"}, "its group is None, this report's 'chat'"),
         ({"model": "n"}, "m at depth 24, no limit was not evaluated"),
         ({"depth": 8}, "was not evaluated"),
         ({"reranked": {"ndcg@10": 0.8}}, "mrr@10 was not measured"),
@@ -79,3 +91,16 @@ def test_a_report_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     path.write_text(json.dumps(REPORT))
     assert read_report(path) == REPORT
+
+
+def test_a_run_under_another_name_is_the_same_run() -> None:
+    assert falls(changed(run={"file": "copy.trec", "digest": "a" * 64}), REPORT, tolerance=0) == []
+
+
+def test_an_older_report_is_compared_by_what_it_has() -> None:
+    old = {name: value for name, value in REPORT.items() if name not in ("run", "group", "sample")}
+    assert unsaid(old) == ("run", "group", "sample")
+    assert unsaid(REPORT) == ()
+    assert falls(REPORT, old, tolerance=0) == []
+    with pytest.raises(ConfigError, match="relevant_from"):
+        falls(changed(relevant_from=2), old, tolerance=0)

@@ -42,7 +42,8 @@ def test_a_pair_says_what_the_later_system_gains_over_the_earlier(folder: Path, 
 
 def test_several_systems_share_what_is_the_same_and_have_the_rest_each(folder: Path, fake: Any) -> None:
     shape = Comparison(results(folder, fake, {"depth": 2}, {"depth": 4})).as_json()
-    assert list(shape) == ["dataset", "queries", "retrieval", "systems", "pairs"]
+    shared = ["dataset", "queries", "sample", "run", "relevant_from", "group", "retrieval", "notes"]
+    assert list(shape) == [*shared, "systems", "pairs"]
     assert [system["depth"] for system in shape["systems"]] == [2, 4]
     assert set(shape["pairs"][0]["gain"]) == set(shape["retrieval"])
 

@@ -22,11 +22,13 @@ from rerankd.evaluation.budget_chart import budget_chart, budget_table
 from rerankd.evaluation.collection import Collection, read_collection
 from rerankd.evaluation.contest import contests
 from rerankd.evaluation.curve import Curve, answered, curve, point
+from rerankd.evaluation.evaluate import evaluate
 from rerankd.evaluation.live import ask
 from rerankd.evaluation.measures import measure
 from rerankd.evaluation.recording import RecordedQuery, Recording, record
 from rerankd.evaluation.replay import Replayed, replay
 from rerankd.evaluation.run import Run, choose_run, read_run
+from rerankd.reranker import Reranker
 from rerankd.testing import FakeClock, FakeScorer, FakeTokenizer, fake_reranker
 
 UNIT = 0.0002
@@ -88,6 +90,28 @@ def test_what_is_not_scored_pair_by_pair_here_cannot_be_recorded(
     model = Model(scorer=FakeScorer(**traits), tokenizer=FakeTokenizer(), max_tokens=64)
     with pytest.raises(ConfigError, match="pair by pair"):
         record(collection, read_run(choose_run(folder), collection), model, FakeClock())
+
+
+def test_a_judged_query_without_candidates_counts_as_nothing_as_in_evaluate(folder: Path, fake: Any) -> None:
+    collection = read_collection(folder)
+    run = Run(name="half", orders={"q-bike": ("tyre", "bike")})
+    clock = FakeClock()
+
+    def score(pair: Any) -> float:
+        clock.advance(0.01)
+        return float("Oil" in pair.text)
+
+    model = Model(scorer=FakeScorer(score), tokenizer=FakeTokenizer(), max_tokens=64)
+    made = record(collection, run, model, clock)
+    assert (set(made.queries), made.without, made.judged) == ({"q-bike"}, ("q-tea",), 2)
+    plain = evaluate(collection, run, fake)
+    found = curve(collection, made, rate=1.0, budgets_ms=(1_000, None), requests=4)
+    assert found.retrieval == pytest.approx(plain.retrieval()["ndcg@10"])
+    for each in found.points:
+        assert each.value == pytest.approx(plain.reranked()["ndcg@10"]) == pytest.approx(0.5)
+        assert each.by_query == {"q-bike": 1.0, "q-tea": 0.0}
+    asked = point(collection, made, 1_000, [Replayed("q-bike", (True, True))])
+    assert asked.value == pytest.approx(0.5), "asked in real time it counts the same"
 
 
 def test_a_run_without_any_judged_query_cannot_be_recorded(folder: Path) -> None:
@@ -201,6 +225,15 @@ def test_the_table_has_a_row_for_each_budget_and_the_same_number_of_cells_in_eac
     assert len({row.replace("\\|", "").count("|") for row in rows}) == 1
 
 
+def test_the_table_shows_the_share_of_each_kind_of_answer_and_the_notes_below() -> None:
+    curves = two_curves()
+    table = budget_table(curves[:1], notes=("2 queries are odd.",))
+    assert "| model | depth | reranked | partial | skipped |" in table
+    shares = [f"{share:.0%}" for share in curves[0].points[0].outcomes.values()]
+    assert f"| {' | '.join(shares)} |" in next(line for line in table.splitlines() if "| 50 ms" in line)
+    assert table.endswith("\n\n- 2 queries are odd.\n")
+
+
 def test_the_picture_is_well_formed_and_within_its_frame() -> None:
     image = ElementTree.fromstring(budget_chart("a <title> & more", two_curves()))
     _, _, width, height = map(float, image.attrib["viewBox"].split())
@@ -249,6 +282,34 @@ def test_asked_in_real_time_every_query_is_answered_with_what_was_scored() -> No
     answers = asyncio.run(asked())
     assert sorted(answer.query for answer in answers) == ["q0", "q0", "q1", "q1", "q2", "q2"]
     assert all(all(answer.scored) for answer in answers)
+
+
+@pytest.mark.threads
+def test_asked_in_real_time_a_cascade_tells_what_its_larger_model_rescored() -> None:
+    _, made = a_recording(2, 4)
+    made = replace(made, model="small")
+    places = {text: place for each in made.queries.values() for place, text in enumerate(each.texts)}
+
+    def first(pair: Any) -> float:
+        # the second and the last are close; the others, and what a calibration runs, are far below
+        return {1: 9.0, 3: 8.0}.get(places.get(pair.text, 0), -50.0)
+
+    refiner = Model(
+        scorer=FakeScorer(lambda pair: 1.0, model="large"), tokenizer=FakeTokenizer(), max_tokens=512
+    )
+    model = Model(
+        scorer=FakeScorer(first, model="small"), tokenizer=FakeTokenizer(), max_tokens=512, refiner=refiner
+    )
+
+    async def asked() -> list[Replayed]:
+        async with Reranker(lambda: model, name="small+large") as reranker:
+            return await ask(made, reranker, budget_ms=60_000, rate=10_000.0, requests=4)
+
+    answers = asyncio.run(asked())
+    assert len(answers) == 4
+    for answer in answers:
+        assert answer.scored == (True,) * 4
+        assert answer.refined == (False, True, False, True)
 
 
 # -- a cascade ------------------------------------------------------------------------------------------------
@@ -332,7 +393,7 @@ def test_a_cascade_is_held_against_the_better_single_model_at_each_budget() -> N
         assert values[each.best] == max(values.values())
         assert each.gain.mean == pytest.approx(curves[2].points[place].value - values[each.best])
     table = budget_table(curves, found)
-    assert "small+model | depth | refined | reranked | gain (95 % interval) |" in table
+    assert "small+model | depth | refined | reranked | partial | skipped | gain (95 % interval) |" in table
     assert f"over {found[1].best.rsplit('/', 1)[-1]}" in table
     assert len({line.count("|") for line in table.splitlines() if line.startswith("|")}) == 1
     assert contests(curves[2:]) == []

@@ -36,8 +36,15 @@ def test_the_figures_are_those_of_ir_measures(folder: Path, fake: Any) -> None:
 
 def test_the_json_has_exactly_the_documented_keys(folder: Path, fake: Any) -> None:
     result = run_on(folder, fake).as_json()
-    expected = "dataset queries depth budget_ms model retrieval reranked outcomes latency_ms gain"
+    expected = (
+        "dataset queries sample run relevant_from group depth budget_ms model retrieval reranked outcomes"
+        " latency_ms gain notes"
+    )
     assert list(result) == expected.split()
+    assert (result["sample"], result["relevant_from"], result["group"]) == (None, 1, None)
+    assert result["run"]["file"] == "bm25.trec"
+    assert len(result["run"]["digest"]) == 64
+    assert result["notes"] == ["1 queries have no judgement and are left out."]
     assert (result["dataset"], result["queries"], result["depth"]) == ("handmade", 2, 24)
     assert (result["budget_ms"], result["model"]) == (None, "fake")
     assert result["outcomes"] == {"reranked": 1.0, "partial": 0.0, "skipped": 0.0}
@@ -73,6 +80,8 @@ def test_a_sample_measures_only_its_own_queries(folder: Path, fake: Any) -> None
     result = run_on(folder, fake, size=1)
     assert len(result.judged) == len(fake.asked) == 1
     assert result.as_json()["queries"] == 1
+    assert result.as_json()["sample"] == 1
+    assert run_on(folder, fake, size=2).as_json()["sample"] is None, "all of them are no sample"
 
 
 def test_a_judged_query_that_the_run_lacks_counts_as_nothing_found(folder: Path, fake: Any) -> None:

@@ -56,6 +56,7 @@ def test_it_is_evaluated_with_a_run_of_its_own(catalogue: Path, fake: Any) -> No
     [
         ("q1 Q0 nobody 1 2 x\n", "'nobody', for query 'q1'"),
         ("q3 Q0 tea 1 2 x\n", "none of its 1 queries is judged"),
+        ("q1 Q0 tea 1 2 x\nq9 Q0 tea 1 2 x\n", "1 of 2 queries are not in .* \\(the first: 'q9'\\)"),
         ("not a run\n", "line 1"),
     ],
 )

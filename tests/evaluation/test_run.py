@@ -90,3 +90,16 @@ def test_a_document_that_does_not_resolve_is_named_with_its_query(folder: Path) 
 
 def test_a_run_of_unjudged_queries_only_is_refused(folder: Path) -> None:
     assert "none of its 1 queries is judged" in refusal(folder, "q-none Q0 tea 1 9 x\n")
+
+
+def test_runs_are_told_apart_by_their_orders_and_not_by_scores_or_tags(folder: Path) -> None:
+    path, collection = folder / "runs" / "bm25.trec", read_collection(folder)
+
+    def digest(text: str) -> str:
+        path.write_text(text)
+        return read_run(path, collection).digest()
+
+    first = digest("q-tea Q0 tea 1 9 x\nq-tea Q0 bike 2 8 x\nq-bike Q0 bike 1 9 x\n")
+    assert first == digest("q-bike Q0 bike 1 3 y\nq-tea Q0 tea 1 2.5 y\nq-tea Q0 bike 2 1 y\n")
+    assert first != digest("q-tea Q0 bike 1 9 x\nq-tea Q0 tea 2 8 x\nq-bike Q0 bike 1 9 x\n")
+    assert first != digest("q-tea Q0 tea 1 9 x\nq-tea Q0 bike 2 8 x\n")

@@ -32,6 +32,7 @@ def at_budgets(
     collection: "Collection",
     run: "Run",
     *,
+    notes: Sequence[str],
     models: Sequence[str | None],
     depth: int,
     budgets: Sequence[float | None],
@@ -44,8 +45,11 @@ def at_budgets(
     svg: Path | None,
     json_output: bool,
 ) -> None:
-    """Record each model once, replay every budget, and show the curves."""
-    from rerankd.cli.terminal import output, written
+    """Record each model once, replay every budget, and show the curves.
+
+    `notes`: what a reader should know about the figures, as `rerankd evaluate` says it.
+    """
+    from rerankd.cli.terminal import notice, output, written
     from rerankd.evaluation.budget_chart import budget_chart, budget_table
     from rerankd.evaluation.contest import contests
     from rerankd.evaluation.curve import BUDGETS_MS, curve
@@ -75,7 +79,9 @@ def at_budgets(
         for first, *second in recordings
     ]
     held = contests(curves)
-    written(markdown, lambda: f"# {collection.name}\n\n{budget_table(curves, held)}")
+    for note in notes:
+        notice(note)
+    written(markdown, lambda: f"# {collection.name}\n\n{budget_table(curves, held, notes)}")
     written(svg, lambda: budget_chart(collection.name, curves))
     confirmed: list[Point] = []
     if live_ms is not None:
@@ -86,10 +92,11 @@ def at_budgets(
     if json_output:
         shape: dict[str, Any] = {
             "dataset": collection.name,
-            "queries": len(recordings[0][0].queries),
+            "queries": recordings[0][0].judged,
             "depth": depth,
             "curves": [each.as_json() for each in curves],
             "contests": [each.as_json() for each in held],
+            "notes": list(notes),
         }
         if live_ms is not None:
             shape["live"] = [
@@ -209,14 +216,16 @@ def _table(title: str, curves: Sequence["Curve"]) -> "Table":
         title_justify="left",
         box=SIMPLE_HEAD,
         header_style="dim",
+        caption=f"answers: {'/'.join(curves[0].points[0].outcomes)}",
+        caption_justify="left",
     )
     shown.add_column("budget")
     for each in curves:
-        shown.add_column(printable(short(each.model)), justify="right")
+        shown.add_column(printable(short(each.model)), justify="right", overflow="fold")
         shown.add_column("depth", justify="right", style="dim")
         if each.cascade:
             shown.add_column("refined", justify="right", style="dim")
-        shown.add_column("reranked", justify="right", style="dim")
+        shown.add_column("answers", justify="right", style="dim")
     before = curves[0].retrieval
     empty = (cell for each in curves for cell in (f"{before:.3f}", *[""] * (2 + each.cascade)))
     shown.add_row("(retrieval order)", *empty)
@@ -228,7 +237,8 @@ def _table(title: str, curves: Sequence["Curve"]) -> "Table":
                 f"{point.value:.3f}",
                 f"{point.depth:.1f}",
                 *refined,
-                f"{point.outcomes['reranked']:.0%}",
+                # in one column: with three a model, those of several would not fit beside each other
+                "/".join(f"{100 * share:.0f}" for share in point.outcomes.values()) + " %",
             ]
         shown.add_row(*cells)
     return shown

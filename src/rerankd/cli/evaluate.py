@@ -150,11 +150,11 @@ def evaluate(
     from rerankd.cli.at_budgets import at_budgets as _at_budgets
     from rerankd.cli.session import load_settings
     from rerankd.cli.terminal import fail, notice, output, written
-    from rerankd.evaluation.baseline import falls, read_report
+    from rerankd.evaluation.baseline import falls, read_report, unsaid
     from rerankd.evaluation.chart import chart
     from rerankd.evaluation.collection import read_collection
     from rerankd.evaluation.comparison import Comparison
-    from rerankd.evaluation.evaluate import within
+    from rerankd.evaluation.evaluate import notes, within
     from rerankd.evaluation.irds import PREFIX, read_ir_dataset
     from rerankd.evaluation.markdown import markdown as page
     from rerankd.evaluation.measures import MEASURES, read_measures
@@ -182,6 +182,7 @@ def evaluate(
             settings,
             collection,
             own,
+            notes=notes(collection, first_stage, size=sample, relevant_from=relevant_from, group=group),
             models=model or [None],
             depth=_only(depth, "--depth"),
             budgets=budgets if budget_ms else [],
@@ -208,6 +209,8 @@ def evaluate(
     else:
         _show(comparison, output())
     if earlier is not None:
+        if unsaid(earlier):
+            notice(f"the baseline does not say its {', '.join(unsaid(earlier))}: these were not compared")
         fallen = falls(comparison.as_json(), earlier, tolerance=tolerance)
         for fall in fallen:
             notice(f"{fall.measure} of {fall.system} fell from {fall.before:.4f} to {fall.now:.4f}")

@@ -8,7 +8,10 @@ from typing import Any
 
 from rerankd.errors import ConfigError
 
-__all__ = ["Fall", "falls", "read_report"]
+__all__ = ["Fall", "falls", "read_report", "unsaid"]
+
+_MADE_ON = ("dataset", "queries", "run", "relevant_from", "group", "sample")
+"""What two reports must have in common; depth and budget belong to each system."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +40,16 @@ def read_report(path: Path) -> dict[str, Any]:
 def falls(report: Mapping[str, Any], baseline: Mapping[str, Any], *, tolerance: float) -> list[Fall]:
     """Every measure of the baseline that is now lower by more than `tolerance`.
 
-    Both are reports as JSON. Raises `ConfigError` when they are not of the same collection and queries, or
-    when a system or a measure of the baseline is missing now: what is not measured must not pass.
+    Both are reports as JSON. Raises `ConfigError` when they were not made on the same collection, queries, run,
+    grade, group and sample, or when a system or a measure of the baseline is missing now: what is not measured
+    must not pass. A run is known by its digest: a copy under another name is the same. What an older baseline
+    does not say (`unsaid`) cannot be compared.
     """
-    for name in ("dataset", "queries"):
-        if report.get(name) != baseline.get(name):
+    silent = unsaid(baseline)
+    for name in _MADE_ON:
+        if name not in silent and _same(report.get(name)) != _same(baseline.get(name)):
             raise ConfigError(
-                f"baseline: its {name} is {baseline.get(name)!r}, this report's {report.get(name)!r}"
+                f"baseline: its {name} is {_told(baseline.get(name))}, this report's {_told(report.get(name))}"
             )
     now = {_key(system): system for system in _systems(report)}
     found = []
@@ -60,6 +66,22 @@ def falls(report: Mapping[str, Any], baseline: Mapping[str, Any], *, tolerance: 
                     Fall(system=_name(before), measure=measure, before=value, now=system["reranked"][measure])
                 )
     return found
+
+
+def unsaid(baseline: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a report does not say of how it was made: older ones had neither run, grade, group nor sample."""
+    return tuple(name for name in _MADE_ON[2:] if name not in baseline)
+
+
+def _same(value: Any) -> Any:
+    """By what two values are the same."""
+    return value["digest"] if isinstance(value, dict) and "digest" in value else value
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, dict) and "digest" in value:
+        return f"{value.get('file')!r} (digest {str(value['digest'])[:12]})"
+    return repr(value)
 
 
 def _systems(report: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -22,11 +22,11 @@ _FAINT, _GRID = "#66788a", "#e4e9ee"
 _COLOURS = ("#0f766e", "#b45309", "#4338ca", "#be185d", "#4d7c0f", "#0369a1")
 
 
-def budget_table(curves: Sequence[Curve], held: Sequence[Contest] = ()) -> str:
-    """Markdown: a row a budget; of each model the value, the mean depth and the share of full answers.
+def budget_table(curves: Sequence[Curve], held: Sequence[Contest] = (), notes: Sequence[str] = ()) -> str:
+    """Markdown: a row a budget; of each model the value, the mean depth and the share of each kind of answer.
 
-    Of a cascade also how many the larger model rescored, and, where it was `held` against them, its gain over the
-    better single model.
+    Kinds are reranked (in full), partial and skipped. Of a cascade also how many the larger model rescored, and,
+    where it was `held` against them, its gain over the better single model. `notes` are listed below.
     """
     first = curves[0]
     gains = {(each.model, each.budget_ms): each for each in held}
@@ -42,7 +42,7 @@ def budget_table(curves: Sequence[Curve], held: Sequence[Contest] = ()) -> str:
             cells += [f"{point.value:.3f}", f"{point.depth:.1f}"]
             if each.cascade:
                 cells.append(f"{point.refined_depth:.1f}")
-            cells.append(f"{point.outcomes['reranked']:.0%}")
+            cells += [f"{point.outcomes[name]:.0%}" for name, _ in _OUTCOMES]
             gain = gains.get((each.model, point.budget_ms))
             if gain is not None:
                 cells.append(
@@ -51,7 +51,9 @@ def budget_table(curves: Sequence[Curve], held: Sequence[Contest] = ()) -> str:
                 )
         lines.append("| " + " | ".join(cells) + " |")
     loads = ", ".join(f"{_cell(each.model)} {each.load:.0%}" for each in curves)
-    return "\n".join([*lines, "", f"The load is so much of what each can fully rerank here: {loads}."]) + "\n"
+    lines += ["", f"The load is so much of what each can fully rerank here: {loads}."]
+    lines += ["", *(f"- {note}" for note in notes)] if notes else []
+    return "\n".join(lines) + "\n"
 
 
 def budget_chart(title: str, curves: Sequence[Curve]) -> str:
@@ -130,7 +132,7 @@ def _head(found: Curve, gains: Mapping[tuple[str, float | None], Contest]) -> li
         _cell(found.model),
         "depth",
         *(["refined"] if found.cascade else []),
-        "reranked",
+        *(name for name, _ in _OUTCOMES),
         *(["gain (95 % interval)"] if gain else []),
     ]
 

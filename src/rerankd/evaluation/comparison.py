@@ -65,7 +65,8 @@ class Comparison:
         if len(self.systems) == 1:
             return self.first.as_json()
         shared = self.first.as_json()
-        kept = {name: shared[name] for name in ("dataset", "queries", "retrieval")}
+        common = ("dataset", "queries", "sample", "run", "relevant_from", "group", "retrieval", "notes")
+        kept = {name: shared[name] for name in common}
         own = ("model", "depth", "budget_ms", "reranked", "outcomes", "latency_ms", "gain")
         systems = []
         for system in self.systems:
@@ -84,7 +85,15 @@ class Comparison:
 
 def _made_on(result: Evaluation) -> tuple[object, ...]:
     queries = tuple(query.query for query in result.judged)
-    return result.dataset, result.run, result.relevant_from, result.measures, queries
+    return (
+        result.dataset,
+        result.run,
+        result.run_digest,
+        result.relevant_from,
+        result.group,
+        result.measures,
+        queries,
+    )
 
 
 def _names(results: Sequence[Evaluation]) -> list[str]:

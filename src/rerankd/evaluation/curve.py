@@ -27,7 +27,7 @@ class Point:
 
     budget_ms: float | None
     value: float
-    """The measure's mean over queries, each asked equally often."""
+    """The measure's mean over judged queries, each asked equally often; one without candidates counts as 0."""
     depth: float
     refined_depth: float
     """How many of a request's candidates the larger model of a cascade rescored, in the mean."""
@@ -108,7 +108,7 @@ def curve(
             answers = replay(
                 recording, refiner, budget_ms=budget, rate=rate, requests=asked, seed=seed, policy=policy
             )
-        points.append(_point(budget, answers, measured))
+        points.append(_point(budget, answers, measured, recording.without))
         if progress is not None:
             progress(done, len(budgets_ms))
     unscored = [Replayed(query, (False,) * len(each.texts)) for query, each in recording.queries.items()]
@@ -117,7 +117,7 @@ def curve(
         measure=name,
         rate=rate,
         load=rate / recording.capacity(),
-        retrieval=_point(None, unscored, measured).value,
+        retrieval=_point(None, unscored, measured, recording.without).value,
         points=tuple(points),
         cascade=refiner is not None,
     )
@@ -146,7 +146,8 @@ def point(
     refiner: Recording | None = None,
 ) -> Point:
     """Measure answers that were had in another way, at the same budget."""
-    return _point(budget_ms, answers, _Measured(collection, recording, name, relevant_from, refiner))
+    measured = _Measured(collection, recording, name, relevant_from, refiner)
+    return _point(budget_ms, answers, measured, recording.without)
 
 
 class _Measured:
@@ -181,12 +182,16 @@ class _Measured:
         return self._known
 
 
-def _point(budget_ms: float | None, answers: Sequence[Replayed], measured: _Measured) -> Point:
+def _point(
+    budget_ms: float | None, answers: Sequence[Replayed], measured: _Measured, without: Iterable[str]
+) -> Point:
+    """`without`: the judged queries that nothing could be asked for."""
     values = measured.values(answers)
     sums: dict[str, list[float]] = {}
     for answer in answers:
         sums.setdefault(answer.query, []).append(values[answer])
     by_query = {query: sum(found) / len(found) for query, found in sums.items()}
+    by_query |= dict.fromkeys(without, 0.0)
     outcomes = Counter(_outcome(answer) for answer in answers)
     return Point(
         budget_ms=budget_ms,

@@ -15,7 +15,7 @@ from rerankd.evaluation.sample import sample
 from rerankd.evaluation.significance import Difference, difference
 from rerankd.summary import percentile
 
-__all__ = ["Evaluation", "Judged", "Reranks", "as_json", "evaluate", "within"]
+__all__ = ["Evaluation", "Judged", "Reranks", "as_json", "evaluate", "notes", "within"]
 
 
 class Reranks(Protocol):
@@ -53,6 +53,13 @@ class Evaluation:
     judged: tuple[Judged, ...] = field(repr=False)
     notes: tuple[str, ...]
     """What a reader should know about the figures, one sentence each."""
+    run_file: str
+    """The name of the run's file; where it was not read from one, the run's own."""
+    run_digest: str
+    group: str | None
+    """The field of the metadata within whose groups the queries were ranked."""
+    sample: int | None
+    """How many queries were drawn; None: all were measured."""
 
     def retrieval(self) -> dict[str, float]:
         return mean([query.retrieval for query in self.judged])
@@ -88,6 +95,10 @@ class Evaluation:
         return {
             "dataset": self.dataset,
             "queries": len(self.judged),
+            "sample": self.sample,
+            "run": {"file": self.run_file, "digest": self.run_digest},
+            "relevant_from": self.relevant_from,
+            "group": self.group,
             "depth": self.depth,
             "budget_ms": self.budget_ms,
             "model": self.model(),
@@ -96,6 +107,7 @@ class Evaluation:
             "outcomes": _rounded(self.outcomes(), 4),
             "latency_ms": _rounded(self.latency_ms(), 3),
             "gain": {name: as_json(gain) for name, gain in self.gains().items()},
+            "notes": list(self.notes),
         }
 
 
@@ -153,10 +165,11 @@ def evaluate(
         relevant_from=relevant_from,
         measures=tuple(measures),
         judged=tuple(_judged(query, before[query], after[query], rankings.get(query)) for query in queries),
-        notes=(
-            *_notes(collection, queries, rankings, relevant_from),
-            *_foreign(run, firsts, group),
-        ),
+        notes=notes(collection, run, size=size, relevant_from=relevant_from, group=group),
+        run_file=run.file or run.name,
+        run_digest=run.digest(),
+        group=group,
+        sample=None if len(queries) == len(collection.judgements) else size,
     )
 
 
@@ -171,7 +184,7 @@ def within(run: Run, collection: Collection, group: str) -> Run:
         if own is None and query in collection.judgements:
             raise ConfigError(f"group: the query {query!r} has no {group!r} in its metadata")
         orders[query] = tuple(key for key in order if collection.documents[key].metadata.get(group) == own)
-    return Run(name=run.name, orders=orders)
+    return Run(name=run.name, file=run.file, orders=orders)
 
 
 def _rerank(
@@ -195,25 +208,36 @@ def _judged(
     )
 
 
-def _notes(
-    collection: Collection, queries: Sequence[str], rankings: Mapping[str, Ranking], relevant_from: int
+def notes(
+    collection: Collection,
+    run: Run,
+    *,
+    size: int | None = None,
+    relevant_from: int = 1,
+    group: str | None = None,
 ) -> tuple[str, ...]:
-    notes = []
+    """What a reader should know about figures that were measured with these options, one sentence each.
+
+    `run`: the whole one, also where a group narrows it. Raises `ConfigError` as `within` does.
+    """
+    queries = sample(collection.judgements, size)
+    own = run if group is None else within(run, collection, group)
+    firsts = {query: own.orders.get(query, ()) for query in queries}
+    found = []
     if collection.unjudged:
-        notes.append(f"{collection.unjudged:,} queries have no judgement and are left out.")
-    if len(queries) > len(rankings):
-        notes.append(
-            f"{len(queries) - len(rankings):,} judged queries have no line in the run and count as 0."
-        )
+        found.append(f"{collection.unjudged:,} queries have no judgement and are left out.")
+    without = sum(not order for order in firsts.values())
+    if without:
+        found.append(f"{without:,} judged queries have no line in the run and count as 0.")
     hopeless = sum(
         all(grade < relevant_from for grade in collection.judgements[query].values()) for query in queries
     )
     if hopeless:
-        notes.append(
+        found.append(
             f"{hopeless:,} queries have no document of grade {relevant_from} or better"
             " and count as 0 in every measure but nDCG."
         )
-    return tuple(notes)
+    return (*found, *_foreign(run, firsts, group))
 
 
 def _foreign(run: Run, firsts: Mapping[str, Sequence[str]], group: str | None) -> tuple[str, ...]:

@@ -57,11 +57,17 @@ def _read(dataset: Any, name: str, path: Path | None) -> tuple[Collection, Run]:
     if not judgements:
         raise CollectionError(f"{PREFIX}{name}: no judgements")
     if path is not None:
-        label, orders = path.stem, read_orders(path)
+        label, file, orders = path.stem, path.name, read_orders(path)
     elif dataset.has_scoreddocs():
-        label, orders = "scoreddocs", _scored(dataset.scoreddocs_iter())
+        label, file, orders = "scoreddocs", None, _scored(dataset.scoreddocs_iter())
     else:
         raise CollectionError(f"{PREFIX}{name}: it has no first-stage order; give one with --run")
+    unknown = [query for query in orders if query not in queries]
+    if unknown:  # as in a folder: such a run belongs to another collection, or only in part to this one
+        raise CollectionError(
+            f"{path or label}: {len(unknown):,} of {len(orders):,} queries are not in {name}"
+            f" (the first: {unknown[0]!r})"
+        )
     kept = {query: order for query, order in orders.items() if query in judgements}
     if not kept:
         raise CollectionError(f"{path or label}: none of its {len(orders):,} queries is judged in {name}")
@@ -73,7 +79,7 @@ def _read(dataset: Any, name: str, path: Path | None) -> tuple[Collection, Run]:
             f" (the first: {missing[0][0]!r}, for query {missing[0][1]!r})"
         )
     collection = Collection(name=name, documents=documents, queries=queries, judgements=judgements)
-    return collection, Run(name=label, orders=kept)
+    return collection, Run(name=label, file=file, orders=kept)
 
 
 def _documents(dataset: Any, wanted: set[str]) -> dict[str, Entry]:

@@ -40,6 +40,13 @@ class Recording:
     max_tokens: int
     queries: Mapping[str, RecordedQuery] = field(repr=False)
     calibration: Calibration = field(repr=False)
+    without: tuple[str, ...] = ()
+    """Judged queries that the run has nothing for: there is nothing to ask, and each counts as 0."""
+
+    @property
+    def judged(self) -> int:
+        """How many queries every mean is over."""
+        return len(self.queries) + len(self.without)
 
     def encode_seconds(self, characters: int) -> float:
         """What encoding so many characters takes: a line through what was timed."""
@@ -68,6 +75,7 @@ def record(
 ) -> Recording:
     """Score the first `depth` documents of each judged query, one pair a run on all of the model's workers.
 
+    A judged query that the run has nothing for is kept by its id, and counts as 0 as in `evaluate`.
     Raises `ConfigError` for a model that is not local or is not scored pair by pair, and for a run that has
     none of the judged queries; what the model raises passes through.
     """
@@ -75,7 +83,8 @@ def record(
     if not traits.local or traits.unit != "pair" or model.tokenizer is None:
         raise ConfigError(f"at-budgets: {traits.model} is not scored pair by pair on this machine")
     calibration = calibrate(model, clock)
-    asked = [query for query in sample(collection.judgements, size) if run.orders.get(query)]
+    drawn = sample(collection.judgements, size)
+    asked = [query for query in drawn if run.orders.get(query)]
     if not asked:
         raise ConfigError("at-budgets: no judged query has a line in the run")
     recorded = {}
@@ -103,6 +112,7 @@ def record(
         max_tokens=model.max_tokens,
         queries=recorded,
         calibration=calibration,
+        without=tuple(query for query in drawn if query not in recorded),
     )
 
 

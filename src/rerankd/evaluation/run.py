@@ -1,5 +1,7 @@
 """A run: the order in which a first stage returned the documents of each query."""
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +18,15 @@ class Run:
 
     name: str
     orders: Mapping[str, tuple[str, ...]] = field(repr=False)
+    file: str | None = None
+    """The name of the file that it was read from."""
+
+    def digest(self) -> str:
+        """SHA-256 of the orders, by which two runs are told apart; scores and tags do not count."""
+        digest = hashlib.sha256()
+        for query in sorted(self.orders):
+            digest.update(json.dumps([query, *self.orders[query]]).encode())
+        return digest.hexdigest()
 
 
 def choose_run(folder: Path, given: Path | None = None) -> Path:
@@ -46,7 +57,7 @@ def read_run(path: Path, collection: Collection) -> Run:
     """
     orders = read_orders(path)
     _check(path, orders, collection)
-    return Run(name=path.stem, orders=orders)
+    return Run(name=path.stem, file=path.name, orders=orders)
 
 
 def read_orders(path: Path) -> dict[str, tuple[str, ...]]:
