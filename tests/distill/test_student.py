@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -15,6 +16,9 @@ from rerankd.distill.narrow import narrowed
 from rerankd.distill.student import Student, load, save, some_layers, spread, student_of
 from rerankd.distill.student_weights import student_of_onnx
 from rerankd.errors import BackendError, ConfigError
+from rerankd.models import resolve as resolving
+from rerankd.models.policy import ModelPolicy
+from rerankd.models.registry import find
 from rerankd.models.rewriting.rewrite import lean
 from tests.onnx_graphs import write_reranker
 
@@ -149,3 +153,21 @@ def test_a_file_that_holds_no_student_is_named(tmp_path: Path) -> None:
 def test_another_quantised_model_is_no_student(embedded: Path) -> None:
     with pytest.raises(BackendError, match=r"model\.onnx: is no student of rerankd distill"):
         student_of_onnx(embedded / "model.onnx")
+
+
+def test_a_student_as_large_as_the_carried_one_is_no_damaged_copy_of_it(
+    bert: BertForSequenceClassification, tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(student_of(bert), tokenizer, tmp_path / "out")
+    file = tmp_path / "out" / INT8
+    known = find("small")
+    assert known.carried is not None
+    as_large = replace(known.carried, onnx=replace(known.carried.onnx, size=file.stat().st_size))
+    monkeypatch.setattr(resolving, "known_models", lambda: (replace(known, carried=as_large),))
+    policy = ModelPolicy(model=str(tmp_path / "out"))
+    assert resolving.resolve(policy, data_dir=tmp_path / "data").precision == "int8"
+    made = onnx.load(str(file))
+    made.producer_name = "rerankd " + "x" * 7  # as long
+    onnx.save(made, str(file))
+    with pytest.raises(BackendError, match="damaged copy of rerankd-small"):
+        resolving.resolve(policy, data_dir=tmp_path / "other")

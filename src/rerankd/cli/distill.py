@@ -9,7 +9,14 @@ from rerankd.cli.options import Json
 from rerankd.distill.policy import DistillPolicy
 
 if TYPE_CHECKING:
-    from rerankd.distill.distilling import Distilled, Earlier, Teacher
+    from collections.abc import Callable
+
+    from rich.console import Console
+
+    from rerankd.core.ports import Clock
+    from rerankd.distill.distilling import Distilled, Earlier, Judge, Teacher
+    from rerankd.evaluation.collection import Collection
+    from rerankd.evaluation.run import Run
     from rerankd.reranker import Reranker
     from rerankd.settings import Settings
 
@@ -89,6 +96,15 @@ def distill(
         _DEFAULT.max_tokens
     ),
     seed: Annotated[int, typer.Option(help="Of everything that is drawn at random.")] = _DEFAULT.seed,
+    evaluate: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="A judged collection, as rerankd evaluate takes it: nDCG@10 of the retrieval order, the teacher"
+            " and the student goes into the result and the card.",
+            show_default=False,
+        ),
+    ] = None,
     json_output: Json = False,
 ) -> None:
     """Make a small cross-encoder out of a large one, on your own texts; no labels are needed.
@@ -119,6 +135,7 @@ def distill(
         fail("--layers, --keep: say what is taken from the teacher; a --student has its layers already", 2)
     asked = read_queries(queries) if queries else []
     passages = read_texts(texts)
+    judging = _collection(evaluate) if evaluate else None
     try:
         import bm25s  # type: ignore[import-untyped]  # noqa: F401
         import onnx  # noqa: F401
@@ -132,15 +149,17 @@ def distill(
     from rerankd.engine.clock import SystemClock
 
     settings = load_settings()
-    with opened(settings, teacher, require_model=True) as reranker, _Progress() as told:
+    clock = SystemClock()
+    with opened(settings, teacher, require_model=True) as reranker, _progress(clock) as told:
         distilled = distil(
             _teacher(teacher, student, reranker, settings),
             asked,
             passages,
             policy,
             out,
-            clock=SystemClock(),
+            clock=clock,
             told=told,
+            judge=_judge(*judging, reranker, settings) if judging else None,
         )
     if json_output:
         typer.echo(json_format.dumps(asdict(distilled) | {"folder": str(out)}))
@@ -154,16 +173,71 @@ _STEPS = {
     "narrowing": "Narrowing the student",
     "training": "Training",
     "export": "Exporting and checking",
+    "judging": "Asking judged queries",
 }
+
+
+_SAID_SHARE = 0.05
+_SAID_SECONDS = 300.0
+"""A line of a log for each so much of a step, or so long after the last one."""
+
+
+def _progress(clock: "Clock") -> "_Progress | _Lines":
+    """What suits standard error: rich draws a bar into a file only when it ends."""
+    from rerankd.cli.terminal import progress_output
+
+    console = progress_output()
+    return _Progress(console) if console.is_terminal else _Lines(clock)
+
+
+class _Lines:
+    """For a log: a line when a step begins, and now and then how far it is and how long it will still take."""
+
+    def __init__(self, clock: "Clock") -> None:
+        self._clock = clock
+        self._name = ""
+        self._first: tuple[float, float] | None = None
+        """Share and moment that this run first heard of: what an earlier one did says nothing about the speed."""
+        self._said = (0.0, 0.0)
+
+    def __enter__(self) -> "_Lines":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def step(self, name: str) -> None:
+        self._name = _STEPS[name]
+        self._first, self._said = None, (0.0, self._clock.now())
+        typer.echo(self._name, err=True)
+
+    def share(self, done: float, note: str = "") -> None:
+        now = self._clock.now()
+        share, moment = self._said
+        if self._first is None:
+            self._first = (done, now)
+        if done - share < _SAID_SHARE and now - moment < _SAID_SECONDS:
+            return
+        self._said = (done, now)
+        begun, since = self._first
+        parts = [f"{self._name}: {done:.0%}"]
+        if begun < done < 1:
+            parts.append(f"{_long((now - since) * (1 - done) / (done - begun))} left")
+        typer.echo(", ".join([*parts, note] if note else parts), err=True)
+
+
+def _long(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if not minutes:
+        return "less than a minute"
+    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min"
 
 
 class _Progress:
     """A line a step: how much of it is done and how long it will still take."""
 
-    def __init__(self) -> None:
+    def __init__(self, console: "Console") -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-        from rerankd.cli.terminal import progress_output
 
         self._bars = Progress(
             TextColumn("{task.description:<23}"),
@@ -173,7 +247,7 @@ class _Progress:
             TextColumn("left"),
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
-            console=progress_output(),
+            console=console,
         )
         self._task: Any = None
 
@@ -199,9 +273,13 @@ class _Progress:
 
 
 def _teacher(model: str, student: str | None, reranker: "Reranker", settings: "Settings") -> "Teacher":
-    """The teacher's scores and weights from the same files; and the student to go on with."""
+    """The teacher's scores and weights from the same files; and the student to go on with.
+
+    On CUDA the scores are of a file in half precision and the weights of the CPU's, which it was made from or with.
+    """
     from dataclasses import replace
 
+    from rerankd.backends.cpu import int8_path
     from rerankd.distill.distilling import Teacher
     from rerankd.distill.student import student_of
     from rerankd.distill.teacher_weights import network_of_checkpoint, network_of_onnx
@@ -219,7 +297,7 @@ def _teacher(model: str, student: str | None, reranker: "Reranker", settings: "S
             tokenizer=files.tokenizer,
             student=_earlier(student, files.tokenizer, settings),
         )
-    graph = resolve(policy, data_dir=settings.data_dir)
+    graph = resolve(policy, data_dir=settings.data_dir, int8=int8_path())
     return Teacher(
         id=graph.model,
         licence=graph.licence,
@@ -233,6 +311,7 @@ def _teacher(model: str, student: str | None, reranker: "Reranker", settings: "S
 def _earlier(student: str | None, tokenizer: Path, settings: "Settings") -> "Earlier | None":
     from dataclasses import replace
 
+    from rerankd.backends.cpu import int8_path
     from rerankd.distill.distilling import Earlier
     from rerankd.distill.student_weights import student_of_onnx
     from rerankd.errors import ConfigError
@@ -240,21 +319,60 @@ def _earlier(student: str | None, tokenizer: Path, settings: "Settings") -> "Ear
 
     if student is None:
         return None
-    files = resolve(replace(settings.model, model=student), data_dir=settings.data_dir)
+    policy = replace(settings.model, model=student, file="", revision="")  # those are said of the teacher
+    files = resolve(policy, data_dir=settings.data_dir, int8=int8_path())
     if files.tokenizer.read_bytes() != tokenizer.read_bytes():
         raise ConfigError(
             f"--student: {student} has another tokenizer than the teacher, and cannot learn from it"
         )
-    return Earlier(student, lambda: student_of_onnx(files.onnx))
+    return Earlier(student, lambda: student_of_onnx(files.onnx), files.sha256)
+
+
+def _collection(folder: Path) -> "tuple[Collection, Run]":
+    """Read before any work, as what measures it is looked for."""
+    from importlib.util import find_spec
+
+    from rerankd.errors import ConfigError
+    from rerankd.evaluation.collection import read_collection
+    from rerankd.evaluation.run import choose_run, read_run
+
+    if find_spec("ir_measures") is None:
+        raise ConfigError("--evaluate needs the package ir-measures: pip install 'rerankd[evaluation]'")
+    collection = read_collection(folder)
+    return collection, read_run(choose_run(folder), collection)
+
+
+def _judge(collection: "Collection", run: "Run", teacher: "Reranker", settings: "Settings") -> "Judge":
+    from dataclasses import replace
+    from tempfile import TemporaryDirectory
+
+    import rerankd
+    from rerankd.distill.judged import Judged, judged
+
+    def judge(folder: Path, told: "Callable[[float], None]") -> Judged:
+        # the CPU's is the file that was made; its digest is not to be remembered for a folder that is about to go
+        policy = replace(settings.model, device="cpu", file="", revision="")
+        with TemporaryDirectory() as data:
+            own = replace(settings, model=policy, data_dir=Path(data)).uncached()
+            with rerankd.open(str(folder), settings=own, require_model=True) as student:
+                return judged(collection, run, teacher, student, told)
+
+    return judge
 
 
 def _said(distilled: "Distilled") -> str:
-    graph = distilled.graph
+    graph, judged = distilled.graph, ""
+    if found := distilled.judged:
+        judged = (
+            f"nDCG@10 on {found.dataset}, {found.queries} queries: retrieval order {found.retrieval:.4f}, teacher"
+            f" {found.teacher:.4f}, student {found.student:.4f}\n"
+        )
     return (
         f"{distilled.folder}: {distilled.layers} layers, from {distilled.pairs:,} pairs,"
         f" {distilled.seconds / 60:.0f} minutes of training\n"
         f"On {graph.questions} questions kept back: correlation with the teacher {graph.correlation:.4f}, its first"
         f" text {graph.same_first:.0%}, pairs in its order {graph.pairs_in_order:.1%}\n"
         f"int8 differs from fp32 by {distilled.parity:.3f} in the mean\n"
+        f"{judged}"
         f"Try it: rerankd evaluate COLLECTION --model {distilled.folder}"
     )

@@ -1,14 +1,18 @@
 """The model card that stands beside a student: what it was made from and how, and how near it came."""
 
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rerankd.distill.held_out import Agreement
+    from rerankd.distill.judged import Judged
     from rerankd.distill.policy import DistillPolicy
     from rerankd.distill.student import Shape
 
 __all__ = ["Facts", "card"]
+
+_WIDTH = 116
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,9 @@ class Facts:
     teacher: str
     student: str
     """The earlier one that it began with; empty: the teacher, narrowed."""
+    taken: tuple[int, ...]
+    """Which of the teacher's layers it began with, from 0; says nothing where there was an earlier student."""
+    teacher_layers: int
     licence: str
     """The teacher's; empty: not known."""
     policy: "DistillPolicy"
@@ -33,6 +40,7 @@ class Facts:
     graph: "Agreement"
     parity: float
     bytes: int
+    judged: "Judged | None" = None
 
 
 def card(facts: Facts) -> str:
@@ -54,9 +62,7 @@ A cross-encoder for reranking: a query and a text in, a logit out; the sigmoid o
 
 ## Training
 
-No labels: the teacher scored {facts.pairs:,} pairs of {facts.questions:,} questions.
-{_begun(facts)} {_trained(facts)}
-Word embeddings are the teacher's.
+{_training(facts)}
 
 ## Held-out check
 
@@ -68,7 +74,7 @@ On {own.questions} questions that it was not trained on, against the teacher:
 | int8 | {small.correlation:.4f} | {small.squared_error:.3f} | {small.same_first:.1%} | {small.pairs_in_order:.1%} |
 
 The int8 file's logits differ from the fp32 network's by {facts.parity:.3f} in the mean.
-
+{_judged(facts)}
 ## Limits
 
 It can be no better than its teacher, and is worse where the texts that it is used on are unlike those that it was
@@ -76,12 +82,48 @@ trained on. Check it on your own: `rerankd evaluate FOLDER --model {facts.name}`
 """
 
 
+def _training(facts: Facts) -> str:
+    told = [
+        f"No labels: the teacher scored {facts.pairs:,} pairs of {facts.questions:,} questions.",
+        _begun(facts),
+        _trained(facts),
+        "Word embeddings are the teacher's.",
+    ]
+    return textwrap.fill(" ".join(told), _WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def _judged(facts: Facts) -> str:
+    """A section of its own, or nothing."""
+    found = facts.judged
+    if found is None:
+        return ""
+    return f"""
+## On judged texts
+
+nDCG@10 on {found.dataset} ({found.queries} queries, the first {found.depth} texts of the retrieval order reranked):
+
+| retrieval order | teacher | student (int8) |
+|---|---|---|
+| {found.retrieval:.4f} | {found.teacher:.4f} | {found.student:.4f} |
+"""
+
+
 def _begun(facts: Facts) -> str:
     if facts.student:
         return f"It began with the student `{facts.student}`, as int8 had kept it."
+    if len(facts.taken) == facts.teacher_layers:
+        began = f"It began with all {facts.teacher_layers} layers of the teacher"
+    else:
+        named = ", ".join(str(at + 1) for at in facts.taken)
+        began = (
+            f"It began with {len(facts.taken)} of the teacher's {facts.teacher_layers} layers (counted from 1:"
+            f" {named})"
+        )
+    if facts.policy.keep == 1:
+        return f"{began}, whole."
     return (
-        "Heads and feed-forward units that are missed least were taken out in closed form, and what stays was"
-        "\nadapted by least squares."
+        f"{began}; of their cost {facts.policy.keep:.0%} was kept: heads and feed-forward units that are missed"
+        " least were taken out in closed form, and what stays was adapted by least squares."
     )
 
 
@@ -89,9 +131,12 @@ def _trained(facts: Facts) -> str:
     policy = facts.policy
     if not facts.seen:
         return "No training followed."
+    imitated = ""
+    if policy.hidden_share:
+        imitated = f"; for the first {policy.hidden_share:.0%} also how far the layers are from the teacher's"
     return (
-        f"Then {facts.seen:,} pairs were trained on in\n{facts.seconds / 60:.0f} minutes ({policy.passes:g} passes,"
-        f" AdamW, learning rate {policy.rate:g}, {policy.batch_queries} questions a batch, pairs of up\nto"
+        f"Then {facts.seen:,} pairs were trained on in {facts.seconds / 60:.0f} minutes ({policy.passes:g} passes,"
+        f" AdamW, learning rate {policy.rate:g}, {policy.batch_queries} questions a batch, pairs of up to"
         f" {policy.max_tokens} tokens, seed {policy.seed}; loss: squared error of the logits, and how far the order"
-        " within\neach question is from the teacher's)."
+        f" within each question is from the teacher's{imitated})."
     )

@@ -6,13 +6,14 @@ there. Nothing is drawn at random but by the policy's seed.
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from rerankd.core.ports import Clock
 from rerankd.distill.card import Facts, card
 from rerankd.distill.held_out import Agreement, agreement, scores_of_network
+from rerankd.distill.judged import Judged
 from rerankd.distill.pairs import Group, groups_of
 from rerankd.distill.policy import DistillPolicy
 from rerankd.distill.questions import make_questions
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
     from rerankd.distill.training import Progress
     from rerankd.reranker import Reranker
 
-__all__ = ["Distilled", "Earlier", "Teacher", "Told", "distil"]
+__all__ = ["Distilled", "Earlier", "Judge", "Teacher", "Told", "distil"]
+
+Judge = Callable[[Path, Callable[[float], None]], Judged]
+"""Is given the folder of the student, and what hears the share that is done."""
 
 _FEWEST_QUERIES = 20
 _PARITY = 0.5
@@ -45,6 +49,8 @@ class Earlier:
 
     id: str
     network: "Callable[[], Student]"
+    digest: str = ""
+    """Of its file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,8 @@ class Distilled:
     """The int8 file and the teacher, on the same."""
     parity: float
     """Mean absolute difference of the logits between the int8 file and the fp32 network."""
+    judged: Judged | None = None
+    """On a collection with judgements, where one was named."""
 
 
 def distil(
@@ -96,15 +104,21 @@ def distil(
     *,
     clock: Clock,
     told: Told,
+    judge: Judge | None = None,
 ) -> Distilled:
-    """Make a student in the folder `out`, or go on with one. Raises `ConfigError` for too few questions, for a
-    folder with other work and for an export that does not score as the network does.
+    """Make a student in the folder `out`, or go on with one. `judge`: looks at it when it is done.
+
+    Raises `ConfigError` for too few questions, for a folder with other work and for layers that the teacher does
+    not have, `BackendError` for a teacher or student whose weights cannot be read and for an export that does not
+    score as the network does. What the networks are is looked at before the teacher's hours of work.
     """
     from rerankd.distill.training import steps_of, train
 
+    _fit(teacher, policy)
     work = Work(out / "work")
     texts = [passage.text for passage in passages]
-    work.begin(teacher.id, queries, texts, policy, student=teacher.student.id if teacher.student else "")
+    earlier = teacher.student or Earlier("", teacher.network)
+    work.begin(teacher.id, queries, texts, policy, student=earlier.id, student_file=earlier.digest)
     told.step("pairs")
     groups, pool = _groups(work, queries, passages, policy, told)
     told.step("scores")
@@ -127,7 +141,36 @@ def distil(
 
     progress = train(whole, student, lessons, policy, work.checkpoint, clock=clock, told=trained)
     told.step("export")
-    return _finished(teacher, student, held, progress, policy, out, groups)
+
+    def judged(folder: Path) -> Judged | None:
+        if judge is None:
+            return None
+        told.step("judging")
+        return judge(folder, told.share)
+
+    return _finished(teacher, student, held, progress, policy, out, groups, len(whole.layers), judged)
+
+
+def _fit(teacher: Teacher, policy: DistillPolicy) -> None:
+    """Raises where teacher or student cannot be made, or do not suit each other. Nothing of them is kept: while the
+    teacher scores, for hours, the memory is its own.
+    """
+    from rerankd.distill.student import spread
+
+    whole = teacher.network().shape
+    if teacher.student is None:
+        spread(policy.layers or len(whole.units), len(whole.units))
+        return
+    own = teacher.student.network().shape
+    if own.vocabulary != whole.vocabulary:
+        raise ConfigError(
+            f"--student: {teacher.student.id} knows {own.vocabulary} tokens, the teacher {whole.vocabulary}"
+        )
+    if policy.hidden_share and own.width != whole.width:
+        raise ConfigError(
+            f"--hidden-share: the layers of {teacher.student.id} are {own.width} wide, the teacher's {whole.width};"
+            " they cannot imitate those"
+        )
 
 
 def _groups(
@@ -202,14 +245,20 @@ def _finished(
     policy: DistillPolicy,
     out: Path,
     groups: Sequence[Group],
+    teacher_layers: int,
+    judged: Callable[[Path], Judged | None],
 ) -> Distilled:
-    """Export, check the file against the network and both against the teacher, and write the card."""
-    from rerankd.distill.export import INT8, export, scores_of_graph
+    """Export, check the file against the network and both against the teacher, and write the card. Only what has
+    been checked gets into the folder that is named as a model.
+    """
+    from rerankd.distill.export import INT8, export, moved, scores_of_graph
+    from rerankd.distill.student import spread
 
-    export(student, teacher.tokenizer, out)
+    exported = out / "work" / "export"
+    export(student, teacher.tokenizer, exported)
     wanted = [lesson.logits for lesson in held]
     plain = scores_of_network(student, held)
-    small = [scores_of_graph(out / INT8, lesson.ids, lesson.types) for lesson in held]
+    small = [scores_of_graph(exported / INT8, lesson.ids, lesson.types) for lesson in held]
     apart = [
         abs(a - b) for one, other in zip(plain, small, strict=True) for a, b in zip(one, other, strict=True)
     ]
@@ -224,13 +273,16 @@ def _finished(
     )
     if not distilled.parity <= _PARITY:
         raise BackendError(
-            f"{out / INT8}: its scores differ from the network's by {distilled.parity:.2f} in the mean, more than"
-            f" {_PARITY}; the network is in {out / 'work'}"
+            f"{exported / INT8}: its scores differ from the network's by {distilled.parity:.2f} in the mean, more"
+            f" than {_PARITY}; the network is in {out / 'work'}, and {out} is as it was"
         )
+    distilled = replace(distilled, judged=judged(exported))
     facts = Facts(
         name=out.name,
         teacher=teacher.id,
         student=teacher.student.id if teacher.student else "",
+        taken=() if teacher.student else spread(policy.layers or teacher_layers, teacher_layers),
+        teacher_layers=teacher_layers,
         licence=teacher.licence,
         policy=policy,
         shape=student.shape,
@@ -241,7 +293,9 @@ def _finished(
         network=distilled.network,
         graph=distilled.graph,
         parity=distilled.parity,
-        bytes=(out / INT8).stat().st_size,
+        bytes=(exported / INT8).stat().st_size,
+        judged=distilled.judged,
     )
     (out / "README.md").write_text(card(facts), encoding="utf-8")
+    moved(exported, out)
     return distilled

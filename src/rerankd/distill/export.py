@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from rerankd.errors import BackendError
+from rerankd.models.graph import DISTILLED
 
-__all__ = ["FP32", "INPUTS", "INT8", "export", "scores_of_graph"]
+__all__ = ["FP32", "INPUTS", "INT8", "export", "moved", "scores_of_graph"]
 
 INT8 = "model.onnx"
 """What a CPU runs, and what is taken when the folder is named as a model."""
@@ -27,6 +28,15 @@ def export(network: Any, tokenizer: Path, folder: Path) -> None:
     plain.parent.mkdir(exist_ok=True)
     _graph(network, plain)
     _quantised(plain, folder / INT8)
+
+
+def moved(source: Path, target: Path) -> None:
+    """Put what `export` has written elsewhere on the same disk, the graph that makes the folder a model last."""
+    (target / FP32).parent.mkdir(parents=True, exist_ok=True)
+    files = [path for path in source.rglob("*") if path.is_file()]
+    for path in sorted(files, key=lambda path: path == source / INT8):
+        path.replace(target / path.relative_to(source))
+    shutil.rmtree(source)
 
 
 def _tokenizer(source: Path, target: Path) -> None:
@@ -61,11 +71,19 @@ def _graph(network: Any, path: Path) -> None:
 
 
 def _quantised(plain: Path, path: Path) -> None:
-    """Signed weights with one scale a matrix, activations quantised at run time; the word embeddings too."""
+    """Signed weights with one scale a matrix, activations quantised at run time; the word embeddings too.
+
+    The file says who made it: one that went on from a carried student is as large as that one, and would be taken
+    for a damaged copy of it.
+    """
+    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic  # type: ignore[import-untyped]
 
     partial = path.with_suffix(".partial")
     quantize_dynamic(plain, partial, weight_type=QuantType.QInt8)
+    model = onnx.load(str(partial))
+    model.producer_name = DISTILLED
+    onnx.save(model, str(partial))
     partial.replace(path)
 
 

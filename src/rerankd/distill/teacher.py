@@ -37,9 +37,11 @@ def score_groups(
     for first in range(0, len(groups), SHARD):
         path = folder / f"scores-{first // SHARD:05}.parquet"
         part = groups[first : first + SHARD]
-        if not path.is_file():
-            _write(path, asyncio.run(_scored(teacher, part, texts)))
-        told(first + len(part))
+        if path.is_file():
+            continue  # silently: from what took no time, nobody can tell how long the rest will
+        told(first)
+        _write(path, asyncio.run(_scored(teacher, part, texts)))
+    told(len(groups))
 
 
 async def _scored(teacher: "Reranker", groups: Sequence[Group], texts: Sequence[str]) -> list[Scored]:

@@ -7,6 +7,11 @@ from rerankd.errors import BackendError
 
 __all__ = ["network_of_checkpoint", "network_of_onnx"]
 
+_INSTEAD = (
+    "a teacher's weights are read from a BERT in dynamically quantised int8 ONNX or in safetensors: name as"
+    " --teacher a folder with its config.json, model.safetensors and tokenizer.json, and no ONNX file"
+)
+
 
 def network_of_checkpoint(folder: Path) -> Any:
     """The network of a folder with `config.json` and safetensors."""
@@ -27,19 +32,24 @@ def network_of_checkpoint(folder: Path) -> Any:
 def network_of_onnx(path: Path) -> Any:
     """The network of a BERT that ONNX Runtime has quantised dynamically; its weights as near as int8 kept them.
 
-    Raises `BackendError` for a graph of another kind.
+    Raises `BackendError` for a graph of another kind, saying what to do.
     """
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 
     from rerankd.models.dequantise import bert_of
 
-    bert = bert_of(path)
+    try:
+        bert = bert_of(path)
+    except BackendError as error:
+        raise BackendError(f"{error}; {_INSTEAD}") from None
     network = BertForSequenceClassification(BertConfig(**bert.config))
     try:
         network.load_state_dict(
             {name: torch.tensor(each) for name, each in bert.weights.items()}, strict=True
         )
     except RuntimeError as error:
-        raise BackendError(f"{path.name}: not the graph of a BERT cross-encoder: {error}") from None
+        raise BackendError(
+            f"{path.name}: not the graph of a BERT cross-encoder: {error}; {_INSTEAD}"
+        ) from None
     return network

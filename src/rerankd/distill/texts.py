@@ -57,7 +57,7 @@ def _read(path: Path) -> Iterator[Passage]:
 
 
 def _rows(path: Path, content: str) -> Iterator[Passage]:
-    for number, line in enumerate(content.splitlines(), 1):
+    for number, line in enumerate(content.split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -72,15 +72,24 @@ def _rows(path: Path, content: str) -> Iterator[Passage]:
 
 
 def read_queries(path: Path) -> list[str]:
-    """One query a line; of a `.jsonl` the `text` or `query` of each line. Each once."""
+    """One query a line; of a `.jsonl` the `text` or `query` of each line. Each once. Raises `ConfigError` naming
+    the file and the line.
+    """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # a line separator may stand in a JSON string
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--queries: {path} cannot be read: {error}") from None
     if path.suffix == ".jsonl":
-        try:
-            rows = [json.loads(line) for line in lines if line.strip()]
-            lines = [row.get("text") or row["query"] for row in rows]
-        except (ValueError, KeyError, AttributeError):
-            raise ConfigError(f"--queries: {path}: each line needs an object with text or query") from None
+        lines = [_query(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
     return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+
+
+def _query(path: Path, number: int, line: str) -> str:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        raise ConfigError(f"--queries: {path}, line {number}: not JSON") from None
+    query = (row.get("text") or row.get("query")) if isinstance(row, dict) else None
+    if not isinstance(query, str):
+        raise ConfigError(f"--queries: {path}, line {number}: needs an object with a string in text or query")
+    return query

@@ -40,8 +40,10 @@ class Work:
         policy: DistillPolicy,
         *,
         student: str = "",
+        student_file: str = "",
     ) -> None:
-        """Remember what is being made. `student`: what it begins with, if not with the teacher.
+        """Remember what is being made. `student`: what it begins with, if not with the teacher. `student_file`: the
+        digest of its file, as the name says little of a folder that may be written anew.
 
         Raises `ConfigError` when the folder holds the work on something else.
         """
@@ -49,6 +51,7 @@ class Work:
         wanted: dict[str, Any] = {
             "teacher": teacher,
             "student": student,
+            "student_file": student_file,
             "asked": _digest(queries),
             "texts": _digest(texts),
             **asdict(policy),
@@ -59,7 +62,8 @@ class Work:
         if not path.is_file():
             _write(path, wanted)
             return
-        begun = {"student": ""} | json.loads(path.read_text(encoding="utf-8"))
+        # what earlier releases did not note is taken to be as it is now, or as it then could only be
+        begun = {"student": "", "student_file": student_file} | json.loads(path.read_text(encoding="utf-8"))
         if changed := sorted(name for name in wanted if begun.get(name) != wanted[name]):
             raise ConfigError(
                 f"--out: {self.folder.parent} holds work that was begun with other {', '.join(changed)};"

@@ -11,11 +11,14 @@ from typing import Literal
 from rerankd.errors import BackendError
 from rerankd.models.protobuf import NUMBER, fields
 
-__all__ = ["Graph", "Precision", "read_graph"]
+__all__ = ["DISTILLED", "Graph", "Precision", "read_graph"]
 
 Precision = Literal["int8", "fp16", "fp32"]
 
-_MODEL_GRAPH, _MODEL_FUNCTIONS = 7, 25
+DISTILLED = "rerankd distill"
+"""The producer of a student."""
+
+_MODEL_PRODUCER, _MODEL_GRAPH, _MODEL_FUNCTIONS = 2, 7, 25
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_SPARSE = 1, 5, 15
 _FUNCTION_NODE = 7
 _NODE_OPERATOR, _NODE_ATTRIBUTE = 4, 5
@@ -36,6 +39,8 @@ class Graph:
     """What most of its weights are stored in."""
     dynamic: bool
     """Whether activations are quantised with scales taken from the whole run, so that batch-mates matter."""
+    producer: str = ""
+    """What made the file, as it says itself."""
 
 
 @dataclass(slots=True)
@@ -43,6 +48,7 @@ class _Seen:
     graphs: int = 0
     nodes: int = 0
     external: bool = False
+    producer: bytes = b""
     operators: set[bytes] = field(default_factory=set)
     bytes_by_type: dict[int, int] = field(default_factory=dict)
 
@@ -71,7 +77,11 @@ def read_graph(path: Path) -> Graph:
     rest = sum(weights.values()) - int8 - half
     precision: Precision = "int8" if int8 > max(half, rest) else "fp16" if half > rest else "fp32"
     dynamic = any(name.startswith(b"DynamicQuantize") for name in seen.operators)
-    return Graph(precision="int8" if dynamic else precision, dynamic=dynamic)
+    return Graph(
+        precision="int8" if dynamic else precision,
+        dynamic=dynamic,
+        producer=seen.producer.decode("utf-8", "replace"),
+    )
 
 
 def _model(data: mmap.mmap, seen: _Seen) -> None:
@@ -79,6 +89,8 @@ def _model(data: mmap.mmap, seen: _Seen) -> None:
         if number == _MODEL_GRAPH:
             seen.graphs += 1
             _graph(data, at, end, seen)
+        elif number == _MODEL_PRODUCER:
+            seen.producer = data[at:end]
         elif number == _MODEL_FUNCTIONS:
             for inner, start, stop in fields(data, at, end):
                 if inner == _FUNCTION_NODE:

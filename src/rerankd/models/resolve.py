@@ -15,7 +15,7 @@ from typing import Literal
 from rerankd.core.types import Activation
 from rerankd.errors import BackendError, ConfigError
 from rerankd.models.digest import matches, sha256_of, short
-from rerankd.models.graph import Precision, read_graph
+from rerankd.models.graph import DISTILLED, Precision, read_graph
 from rerankd.models.half import GRAPH, half_graph
 from rerankd.models.hub import Hub
 from rerankd.models.locate import TOKENIZER, Found, FoundFile, Source, folder_of, locate
@@ -256,6 +256,8 @@ def _damaged_copy(found: Found, file: FoundFile, seen: str) -> str:
     size = file.path.stat().st_size
     for model in known_models():
         if model.carried and model.carried.onnx.size == size:
+            if read_graph(file.path).producer == DISTILLED:
+                return ""  # one that went on from a carried student is as large
             return (
                 f"{file.path}: looks like a damaged copy of {model.id}: the same size, but sha256"
                 f" {short(seen)}, not {short(model.carried.onnx.sha256)};"
