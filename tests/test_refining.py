@@ -23,6 +23,10 @@ TEXTS = ["1 0", "2 9", "3 5", "4 7"]
 """What the small model thinks of it, and what the large one does."""
 SMALL_ORDER = ["4 7", "3 5", "2 9", "1 0"]
 LARGE_ORDER = ["2 9", "4 7", "3 5", "1 0"]
+MIXED = ["1 9", "4 -1", "3 7", "2 9", "0 9"]
+"""What the small and the large model of a cascade make of each."""
+MIXED_ORDER = ["3 7", "4 -1", "2 9", "1 9", "0 9"]
+"""Where the large one rescores two: the scores 7, -1 and then the small one's from 0 to 1, which rise."""
 SOON_AND_LONG = BreakerPolicy(
     window_calls=4, min_calls=4, open_ms=60_000, open_max_ms=60_000, open_max_remote_ms=60_000
 )

@@ -8,9 +8,12 @@ import pytest
 
 from rerankd.backends.remote_dialects import Answer, TooMany, ask, read
 from rerankd.backends.remote_policy import RemotePolicy
+from rerankd.core.cascade import CascadePolicy
 from rerankd.core.secret import Secret
 from rerankd.core.types import Reason, Scores
 from rerankd.errors import BackendError, ConfigError
+from tests.http.service import service
+from tests.test_refining import MIXED, MIXED_ORDER, a_cascade
 
 DIALECTS = ["rerankd", "tei", "cohere", "jina", "voyage"]
 
@@ -150,6 +153,43 @@ def test_what_a_rerankd_did_not_score_stays_unscored_for_its_reason() -> None:
     assert isinstance(scores, Scores)
     assert scores.reason is Reason.DEADLINE
     assert [None if math.isnan(score) else score for score in scores] == [0.5, None, 0.7]
+
+
+async def test_a_rerankd_s_cascade_is_taken_at_its_order_and_not_at_its_two_models_scores() -> None:
+    async with service(reranker=a_cascade(cascade=CascadePolicy(depth=2))) as http:
+        asked = ask("rerankd", "q", MIXED, model=None, budget_ms=9_000)
+        said = await http.post(asked.path, json=json.loads(asked.body))
+    scores = read("rerankd", answer(said.content), len(MIXED))
+    best_first = sorted(range(len(MIXED)), key=lambda place: -scores[place])
+    assert [MIXED[place] for place in best_first] == MIXED_ORDER
+    assert len(set(scores)) == len(scores), "equals would stand in retrieval order"
+    assert scores[MIXED.index("3 7")] == 7, "what falls by itself stays as it is"
+
+
+def cascaded(outcome: str, reason: str | None, *scores: float | None) -> Answer:
+    """A cascade's answer in its own order, of which at least one was rescored."""
+    said = json.loads(own(outcome, reason, *scores).body)
+    return answer(said | {"refined_depth": 1})
+
+
+def test_a_cascade_s_unscored_stay_so_and_around_them_the_scores_fall() -> None:
+    scores = read("rerankd", cascaded("partial", "deadline", 0.5, None, 0.7, 0.7, 0.1), 5)
+    known = [score for score in scores if not math.isnan(score)]
+    assert math.isnan(scores[1])
+    assert known[0] == 0.5 > known[1] > known[2] > known[3] == 0.1
+    assert known[2] == pytest.approx(0.5)
+
+
+def test_what_is_no_number_in_a_cascade_s_answer_lets_nothing_after_it_rise() -> None:
+    scores = read("rerankd", cascaded("reranked", None, 0.5, math.inf, 0.7), 3)
+    assert math.isnan(scores[1])
+    assert scores[2] < scores[0] == 0.5
+
+
+@pytest.mark.parametrize("odd", [True, "0.1"])
+def test_lies_in_a_cascade_s_answer_are_errors_too(odd: Any) -> None:
+    with pytest.raises(BackendError, match="than a number"):
+        read("rerankd", cascaded("reranked", None, 0.9, odd), 2)
 
 
 @pytest.mark.parametrize("reason", ["overloaded", "disabled", "rate_limited", "budget_too_small", "new one"])

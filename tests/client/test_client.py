@@ -11,8 +11,10 @@ import pytest
 
 import rerankd
 from rerankd.client import AsyncClient, Client
+from rerankd.core.cascade import CascadePolicy
 from rerankd.errors import BackendError, ConfigError, InvalidRequest
 from tests.http.service import BEST, QUERY, TEXTS, service
+from tests.test_refining import MIXED, MIXED_ORDER, a_cascade
 
 URL = "http://service"
 
@@ -34,6 +36,22 @@ async def test_it_gives_the_library_s_answer_over_the_caller_s_own_objects() -> 
     assert [each.score for each in ranking] == [each.score for each in direct]
     assert (ranking.outcome, ranking.reason, ranking.depth) == ("reranked", None, 4)
     assert ranking.model == "fake"
+
+
+async def test_it_gives_what_each_model_of_a_cascade_did() -> None:
+    async with service(reranker=a_cascade(cascade=CascadePolicy(depth=2))) as http:
+        client = AsyncClient(URL, transport=http._transport)
+        ranking = await client.rerank(QUERY, MIXED, budget_ms=9_000)
+    assert [each.text for each in ranking] == MIXED_ORDER
+    assert (ranking.depth, ranking.refined_depth, ranking.model) == (5, 2, "small+large")
+    assert [each.scored_by for each in ranking] == ["large", "large", "small", "small", "small"]
+
+
+@pytest.mark.parametrize("refined", [None, 5, -1, True, "2"])
+async def test_a_refined_depth_that_cannot_be_is_none(refined: Any) -> None:
+    said = answer(refined_depth=refined, results=row(scored_by=7))
+    ranking = await answering(status(200, said)).rerank(QUERY, TEXTS, budget_ms=9_000)
+    assert (ranking.outcome, ranking.refined_depth, ranking[1].scored_by) == ("reranked", 0, None)
 
 
 async def test_top_k_min_score_and_text_mean_what_they_mean_in_the_library() -> None:

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from rerankd.core.cascade import CascadePolicy
 from rerankd.core.flag import Flag, Mode
 from tests.http.service import BEST, QUERY, TEXTS, raising, service
+from tests.test_refining import MIXED, a_cascade
 
 
 def body_for(path: str, **more: Any) -> dict[str, Any]:
@@ -229,3 +231,21 @@ async def test_a_document_s_field_that_is_named_twice_is_read_once() -> None:
         more = await client.post("/cohere/v1/rerank", json=body | {"rank_fields": ["a"] * 101})
     assert more.status_code == 422
     assert more.json()["message"].startswith("rank_fields: ")
+
+
+@pytest.mark.parametrize("depth", [0, 2])
+@pytest.mark.parametrize("path", [path for path in PATHS if path != "/api/v1/rerank"])
+async def test_a_cascade_s_scores_never_rise_in_anybody_s_dialect(path: str, depth: int) -> None:
+    body = body_for(path, **({"raw_scores": True} if path == "/tei/rerank" else {}))
+    field = next(name for name in ("texts", "documents", "passages") if name in body)
+    texts = [{"text": text} for text in MIXED] if field == "passages" else MIXED
+    async with service(reranker=a_cascade(cascade=CascadePolicy(depth=depth))) as client:
+        answer = await client.post(path, json=body | {field: texts})
+        direct = await client.reranker.arerank(QUERY, MIXED, budget_ms=None)  # type: ignore[attr-defined]
+    assert answer.headers["x-rerank-model"] == "small+large"
+    order = order_of(answer.json())
+    assert [index for index, _ in order] == [each.id for each in direct]
+    scores = [score for _, score in order]
+    assert scores == sorted(scores, reverse=True)  # type: ignore[type-var]
+    told = [each.score for each in direct]
+    assert depth == 0 or told != sorted(told, reverse=True), "as the models gave them they would rise"

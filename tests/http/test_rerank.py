@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from rerankd.core.cascade import CascadePolicy
 from rerankd.core.flag import Flag, Mode
 from rerankd.http.access import OpenAccess
 from rerankd.http.app import create_app
@@ -15,6 +16,7 @@ from rerankd.http.policy import HttpPolicy
 from rerankd.testing import FakeScorer, fake_reranker
 from tests.http.service import BEST, QUERY, TEXTS, Hanging, service
 from tests.http.test_dialects import PATHS, body_for
+from tests.test_refining import MIXED, MIXED_ORDER, a_cascade
 
 OWN = "/api/v1/rerank"
 
@@ -36,6 +38,17 @@ async def test_our_own_dialect_says_everything() -> None:
     assert first["metadata"] == {"n": [2]}
     assert first["text"] == TEXTS[2]
     assert len(answer["results"]) == 2
+
+
+async def test_our_own_dialect_says_what_each_model_of_a_cascade_did() -> None:
+    async with service(reranker=a_cascade(cascade=CascadePolicy(depth=2))) as client:
+        answer = (await client.post(OWN, json=body_for(OWN, candidates=MIXED))).json()
+    assert (answer["outcome"], answer["depth"], answer["model"]) == ("reranked", 5, "small+large")
+    assert answer["refined_depth"] == 2
+    assert [each["text"] for each in answer["results"]] == MIXED_ORDER
+    assert [each["scored_by"] for each in answer["results"]] == ["large", "large", "small", "small", "small"]
+    assert [each["score"] for each in answer["results"][:2]] == [7, -1], "of the model that decided its place"
+    assert answer["timings_ms"]["refine"] > 0
 
 
 async def test_the_budget_comes_from_the_body_then_the_headers_then_the_policy() -> None:

@@ -57,6 +57,10 @@ def check_answer(broken: Violations, caller: Caller, conclusion: Conclusion | No
         broken.expect("answered by its deadline", caller.answered_at <= call.deadline.at, number)
     broken.expect("permit ended", call.permit is None or call.permit.ended, number)
     broken.expect("shadow is answered as such", (answer.reason is Reason.SHADOW) == call.shadow, number)
+    if answer.refined_depth:
+        first_pass = None if call.ticket is None else call.ticket.job
+        complete = first_pass is not None and first_pass.complete
+        broken.expect("a better order replaces a complete first pass", complete, number, answer)
     texts = caller.ask.texts
     known = _known(broken, caller)
     logits = _logits(broken, number, texts, answer, conclusion, known)

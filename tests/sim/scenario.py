@@ -12,6 +12,7 @@ from typing import Any, Literal
 from rerankd.core.batch import BatchPolicy
 from rerankd.core.breaker import BreakerPolicy, Permit, Verdict
 from rerankd.core.cache import CachePolicy
+from rerankd.core.cascade import CascadePolicy
 from rerankd.core.events import CircuitChanged, Event, Settled, WorkerReplaced
 from rerankd.core.flag import Flag
 from rerankd.core.gate import Go
@@ -43,6 +44,7 @@ class Scenario:
     batch: BatchPolicy = field(default_factory=BatchPolicy)
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     cache: CachePolicy = field(default_factory=CachePolicy)
+    cascade: CascadePolicy = field(default_factory=CascadePolicy)
     flags: Sequence[tuple[float, Flag]] = ()
     """When the flag is set to what."""
     closes_at: float = math.inf
@@ -113,6 +115,7 @@ class Simulation:
             batch=scenario.batch,
             breaker=scenario.breaker,
             cache=scenario.cache,
+            cascade=scenario.cascade,
             clock=self.world,
             observers=observers,
             retry_ms=500,

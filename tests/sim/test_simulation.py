@@ -2,10 +2,14 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rerankd.core.cache import CachePolicy
+from rerankd.core.cascade import CascadePolicy
 from rerankd.core.types import Reason
 from tests.sim.machine import KINDS, Fault, MachinePolicy
 from tests.sim.scenario import Report, Scenario, Simulation, random_scenario, run
@@ -23,6 +27,63 @@ def test_any_scenario_keeps_every_promise(seed: int):
 def test_a_cascade_keeps_every_promise_too(seed: int):
     """On time, nothing lost or doubled, and only what the larger model has scored changes places among itself."""
     report = run(random_scenario(seed, 120, refiner=2.5))
+    assert not report.broken
+
+
+@settings(max_examples=40)
+@given(
+    seed=st.integers(0, 2**32),
+    refiner=st.floats(0.5, 10),
+    load=st.sampled_from([0.05, 0.2, 0.7, 4.0]),
+    cascade=st.builds(
+        CascadePolicy,
+        tier=st.integers(1, 6),
+        depth=st.integers(0, 12),
+        margin=st.sampled_from([8.0, 1e9, 0.5]),
+    ),
+    machine=st.fixed_dictionaries(
+        {
+            "concurrency": st.integers(1, 3),
+            "interruptible": st.booleans(),
+            "encodes": st.booleans(),
+            "noise": st.sampled_from([0.0, 0.3]),
+            "unit": st.sampled_from([0.00001, 0.00005, 0.0002]),
+        }
+    ),
+    budget=st.tuples(st.floats(10, 600), st.floats(0, 400)),
+    faults=st.lists(
+        st.builds(
+            Fault,
+            kind=st.sampled_from(KINDS),
+            start=st.floats(0, 2),
+            end=st.floats(2, 4),
+            share=st.sampled_from([0.1, 0.5]),
+            lasts=st.sampled_from([0.1, 0.8]),
+        ),
+        max_size=2,
+    ),
+)
+def test_a_larger_model_makes_no_answer_late_and_betters_only_a_complete_first_pass(
+    seed: int,
+    refiner: float,
+    load: float,
+    cascade: CascadePolicy,
+    machine: dict[str, Any],
+    budget: tuple[float, float],
+    faults: list[Fault],
+):
+    """However slow it is, whatever its tiers are and whenever the deadline falls."""
+    report = run(
+        Scenario(
+            seed=seed,
+            requests=30,
+            load=load,
+            cascade=cascade,
+            machine=MachinePolicy(refiner=refiner, **machine),
+            mix=Mix(frozen=0.0, large=0.0, budgets=((1.0, budget[0], sum(budget)),)),
+            faults=faults,
+        )
+    )
     assert not report.broken
 
 

@@ -139,7 +139,9 @@ def _on_one_scale(results: list[dict[str, Any]]) -> None:
     for each in results:
         score = each["score"]
         if isinstance(score, int | float) and not isinstance(score, bool):
-            last = each["score"] = min(_finite_or_nan(score), math.nextafter(last, -math.inf))
+            each["score"] = min(_finite_or_nan(score), math.nextafter(last, -math.inf))
+            if not math.isnan(each["score"]):  # what is no number bounds nothing
+                last = each["score"]
 
 
 def _left_out(scores: Sequence[float | None], outcome: Any, reason: Any) -> Scores:
@@ -199,9 +201,10 @@ def _number(text: Any) -> Any:
 
 def _finite_or_nan(value: float) -> float:
     try:
-        return float(value)
+        number = float(value)
     except OverflowError:  # JSON's whole numbers have no end
         return math.nan
+    return number if math.isfinite(number) else math.nan
 
 
 def _retry_after(text: str) -> float | None:

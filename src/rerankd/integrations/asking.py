@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from rerankd.core.answer import Ranking
-from rerankd.core.falling import falling
+from rerankd.core.answer import RankedCandidate, Ranking
+from rerankd.core.falling import falling, on_one_scale
 from rerankd.reranker import UNSET, Unset
 
 __all__ = ["Asking", "Ranks"]
@@ -34,7 +34,8 @@ class Asking(Generic[Item]):
     """A framework's documents to a ranking and back.
 
     Frameworks sort and cut by score, so every document gets one, and they never rise along the answer: an
-    unscored document's lies between its neighbours'. A threshold on such scores means nothing.
+    unscored document's lies between its neighbours', and a cascade's are dealt out anew, best first. A threshold
+    on such scores means nothing.
     """
 
     ranks: Ranks
@@ -61,5 +62,10 @@ class Asking(Generic[Item]):
     def _told(self, ranking: Ranking) -> list[tuple[Item, float]]:
         if self.on_ranking is not None:
             self.on_ranking(ranking)
-        scores = falling([each.score for each in ranking])
+        scores = falling(on_one_scale([_score(each) for each in ranking]))
         return [(each.item, score) for each, score in zip(ranking, scores, strict=True)]
+
+
+def _score(candidate: RankedCandidate) -> float | None:
+    # a service tells a client no score of the first pass: of the two models' scores together only the fall is kept
+    return candidate.score if candidate.first_score is None else candidate.first_score
