@@ -192,7 +192,7 @@ def main() -> int:
     (workload,) = chosen(arguments, [MIXED])
     work = list(islice(requests(workload), 64))
     with tempfile.TemporaryDirectory() as data_dir:
-        settings = Settings.load(data_dir=data_dir)
+        settings = Settings.load(data_dir=data_dir).uncached()
         with rerankd.open(arguments.model, settings=settings, require_model=True) as reranker:
             report = measure(Bench(reranker, work), arguments.seconds)
             model = reranker.status().model

@@ -104,7 +104,7 @@ def _recorded(
         return from_json(json.loads(path.read_text("utf-8")))
     run = read_run(choose_run(folder), collection)
     group = options.group.get(collection.name)
-    settings = Settings.load()
+    settings = Settings.load().uncached()
     loaded = load_model(replace(settings.model, model=model), settings.data_dir)
     try:
         made = record(

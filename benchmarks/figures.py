@@ -10,6 +10,7 @@ Each writes artefacts/benchmarks/NAME.json and fails where its figure is missed.
 import argparse
 import asyncio
 import math
+import os
 import random
 import subprocess
 import sys
@@ -37,7 +38,7 @@ from rerankd.core.job import Job
 from rerankd.core.types import Text
 from rerankd.settings import Settings
 
-__all__ = ["FIGURES", "predicted_depth", "slope"]
+__all__ = ["FIGURES", "FIRST_ANSWER", "FIRST_ANSWER_SECONDS", "predicted_depth", "slope", "started"]
 
 FIRST_ANSWER = """
 import rerankd
@@ -45,6 +46,7 @@ with rerankd.open(require_model=True) as reranker:
     ranking = reranker.rerank("how do i get a refund", ["we are closed", "refunds take five days"], budget_ms=None)
     assert ranking.outcome == "reranked"
 """
+FIRST_ANSWER_SECONDS = 1.5
 PROCESSES = 7
 LONG, LONG_BUDGET_MS = 1_000, 2_000.0
 TRIES = 7
@@ -60,7 +62,7 @@ WINDOW_WORDS = 480
 @contextmanager
 def opened(model: str | None = None) -> Iterator[rerankd.Reranker]:
     with tempfile.TemporaryDirectory() as data_dir:
-        settings = Settings.load(data_dir=data_dir)
+        settings = Settings.load(data_dir=data_dir).uncached()
         with rerankd.open(model, settings=settings, require_model=True) as reranker:
             yield reranker
 
@@ -68,18 +70,27 @@ def opened(model: str | None = None) -> Iterator[rerankd.Reranker]:
 # -- the first answer -------------------------------------------------------------------------------------------
 
 
+def started(program: str) -> str:
+    """What a new process prints that runs this, without any cache of scores."""
+    uncached = os.environ | {"RERANKD_CACHE_SCORES": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, stdout=subprocess.PIPE, text=True, env=uncached
+    )
+    return done.stdout
+
+
 def first_answer(arguments: argparse.Namespace) -> dict[str, Any]:
     """Seconds from starting Python to the end of a process that has loaded the model and answered once."""
     taken = []
     for _ in range(PROCESSES):
         began = time.perf_counter()
-        subprocess.run([sys.executable, "-c", FIRST_ANSWER], check=True)
+        started(FIRST_ANSWER)
         taken.append(time.perf_counter() - began)
     rule = Rule(
         what="from process start to the first answer and the process's end, median of seven",
-        wanted="≤ 1.5 s",
+        wanted=f"≤ {FIRST_ANSWER_SECONDS} s",
         measured=f"{median(taken):.2f} s (most {max(taken):.2f})",
-        held=median(taken) <= 1.5,
+        held=median(taken) <= FIRST_ANSWER_SECONDS,
     )
     return {"seconds": taken, "rules": [asdict(rule)]}
 

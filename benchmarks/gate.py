@@ -6,16 +6,17 @@
 The loop is what one would write without a library: the same file, the pairs tokenised in one call, one pair a run
 on a session of as many threads as there are cores. Both get the same requests in turns within one process, so that
 a slow or busy machine slows both. A ratio outside the baseline's tolerance, or below its floor, fails; `--quick`
-only informs. Where `make bench-peers` has left its report, the ratios to the peers are held to the baseline, too.
+only informs. Where `make bench-peers` has left its report of this machine and these versions, at most 30 days old,
+the ratios to the peers are held to the baseline, too. What of the baseline was not measured is listed as such.
 """
 
 import argparse
-import importlib.metadata
+import datetime
 import json
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -27,7 +28,7 @@ import onnxruntime as ort  # type: ignore[import-untyped]
 from tokenizers import Tokenizer
 
 import rerankd
-from benchmarks.machine import RESULTS
+from benchmarks.machine import RESULTS, machine
 from benchmarks.others import cores
 from benchmarks.peers.contenders import OURS
 from benchmarks.peers.files import carried
@@ -37,6 +38,10 @@ from rerankd.settings import Settings
 __all__ = ["BASELINE", "SCHEMA", "Figure", "judge", "read_baseline"]
 
 SCHEMA = 1
+PEERS_SCHEMA = 2
+PEERS_DAYS = 30
+_SAME = ("processor", "cores", "rerankd", "onnxruntime", "tokenizers")
+"""What a report of the peers must have in common with this machine."""
 BASELINE = Path(__file__).with_name("baseline.json")
 LOOP = "a plain loop"
 WARM_UP = 2
@@ -136,23 +141,54 @@ def measure(
     return median(ratios)
 
 
-def peers() -> dict[tuple[str, str], float]:
-    """The ratios of the last `make bench-peers`, if there was one here."""
-    path = RESULTS / "peers.json"
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """What the last `make bench-peers` has measured."""
+
+    ratios: Mapping[tuple[str, str], float]
+    date: str
+    why: str
+    """Why there is nothing of it; else empty."""
+
+
+def peers(here: Mapping[str, Any], path: Path | None = None) -> Peers:
+    """The ratios of the last `make bench-peers`, if it ran on a machine as `here` and not long ago."""
+    path = path or RESULTS / "peers.json"
     if not path.exists():
-        return {}
+        return Peers({}, "", "make bench-peers has left no report")
     report = json.loads(path.read_text(encoding="utf-8"))
+    if report.get("schema") != PEERS_SCHEMA:
+        return Peers({}, "", f"their report has schema {report.get('schema')!r}, not {PEERS_SCHEMA}")
+    there = report["machine"]
+    if other := [name for name in _SAME if there.get(name) != here[name]]:
+        return Peers({}, "", f"their report is of another {', '.join(other)}")
+    days = (datetime.date.fromisoformat(here["date"]) - datetime.date.fromisoformat(there["date"])).days
+    if days > PEERS_DAYS:
+        return Peers({}, "", f"their report is {days} days old")
     rows = [row for workload in report["workloads"] for row in workload["rows"]]
     wrong = {name for name, about in report["contenders"].items() if about["wrong"]}
-    return {
+    ratios = {
         (row["workload"], row["contender"]): row["ratio"]
         for row in rows
         if row["contender"] != OURS and row["contender"] not in wrong
     }
+    return Peers(ratios, there["date"], "")
 
 
-def report(figures: list[Figure], baseline: Mapping[str, Any]) -> str:
+def not_measured(figures: Sequence[Figure], baseline: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Workload and opponent of each of the baseline's ratios that there is no figure for."""
+    there = {(each.workload, each.against) for each in figures}
+    named = [(each["workload"], each["against"]) for each in baseline["ratios"]]
+    return [each for each in named if each not in there]
+
+
+def report(
+    figures: Sequence[Figure], baseline: Mapping[str, Any], here: Mapping[str, Any], without_peers: str = ""
+) -> str:
+    """In Markdown, for a reviewer. `without_peers`: why none were measured."""
     lines = [
+        ", ".join(f"{name} {value}" for name, value in here.items()) + ".",
+        "",
         "| workload | against | times as fast | baseline | at least | |",
         "|---|---|---:|---:|---:|---|",
     ]
@@ -162,8 +198,14 @@ def report(figures: list[Figure], baseline: Mapping[str, Any]) -> str:
         lines.append(
             f"| {each.workload} | {each.against} | {each.ratio:.2f} | {before} | {each.at_least:.2f} | {verdict} |"
         )
+    missing = not_measured(figures, baseline)
+    lines += [f"| {workload} | {against} | | | | not measured |" for workload, against in missing]
     slower = [each for each in figures if not each.approved]
     approved = "perf-approved" if not slower else f"not approved: {len(slower)} of {len(figures)} slower"
+    if missing:
+        approved += f"; {len(missing)} ratios of the baseline were not measured"
+    if without_peers:
+        approved += f" (peers: {without_peers})"
     return "\n".join([*lines, "", f"Tolerance {baseline['tolerance']:.0%}. {approved}"])
 
 
@@ -175,6 +217,9 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="make what is measured the baseline")
     add_arguments(parser)
     arguments = parser.parse_args()
+    if arguments.write and arguments.quick:
+        parser.error("--write: a few rounds of one workload make no baseline; leave out --quick")
+    baseline, here = read_baseline(), machine()
     workloads = chosen(arguments, [MIXED] if arguments.quick else WORKLOADS)
     rounds = 4 if arguments.quick else arguments.rounds
     measured: dict[tuple[str, str], float] = {}
@@ -184,32 +229,40 @@ def main() -> int:
             loop = PlainLoop(cores())
             for workload in workloads:
                 measured[workload.name, LOOP] = measure(reranker, loop, workload, rounds)
-    if not arguments.quick:
-        measured |= peers()
-    if arguments.write:
-        write(measured)
-    baseline = read_baseline()
-    figures = judge(measured, baseline)
+    others = Peers({}, "", "not asked for by --quick") if arguments.quick else peers(here)
+    figures = judge(measured | dict(others.ratios), baseline)
     approved = all(each.approved for each in figures)
     if arguments.json:
-        told = {"schema": SCHEMA, "approved": approved, "figures": [asdict(each) for each in figures]}
+        told = {
+            "schema": SCHEMA,
+            "approved": approved,
+            "machine": here,
+            "figures": [asdict(each) for each in figures],
+            "not_measured": not_measured(figures, baseline),
+            "without_peers": others.why,
+        }
         print(json.dumps(told, indent=1))
     else:
-        print(report(figures, baseline))
+        print(report(figures, baseline, here, others.why))
+    if arguments.write:
+        write(measured, others, here)
     return 0 if approved or arguments.quick else 1
 
 
-def write(measured: Mapping[tuple[str, str], float]) -> None:
-    """Keeps the tolerance, the floors and what was not measured now."""
-    baseline = read_baseline()
+def write(
+    measured: Mapping[tuple[str, str], float], others: Peers, here: Mapping[str, Any], path: Path = BASELINE
+) -> None:
+    """Keeps the tolerance, the floors and what was not measured now; every ratio keeps the day of its own."""
+    baseline = read_baseline(path)
     known = {(each["workload"], each["against"]): each for each in baseline["ratios"]}
-    for key, ratio in measured.items():
-        entry = known.setdefault(key, {"workload": key[0], "against": key[1]})
-        entry["ratio"] = round(ratio, 2)
+    dated = [(measured, here["date"]), (others.ratios, others.date)]
+    for ratios, date in dated:
+        for key, ratio in ratios.items():
+            entry = known.setdefault(key, {"workload": key[0], "against": key[1]})
+            entry |= {"ratio": round(ratio, 2), "date": date}
     baseline["ratios"] = list(known.values())
-    versions = {name: importlib.metadata.version(name) for name in ("rerankd", "onnxruntime", "tokenizers")}
-    baseline["measured"] = {"date": time.strftime("%Y-%m-%d"), "cores": cores(), **versions}
-    BASELINE.write_text(json.dumps(baseline, indent=1) + "\n", encoding="utf-8")
+    baseline["measured"] = {name: value for name, value in here.items() if name != "load average"}
+    path.write_text(json.dumps(baseline, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -10,8 +10,6 @@ import argparse
 import asyncio
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,6 +18,7 @@ from itertools import islice
 from statistics import median
 
 import rerankd
+from benchmarks.figures import FIRST_ANSWER, FIRST_ANSWER_SECONDS, started
 from benchmarks.workloads import MIXED, Request, requests, token_summary
 from rerankd.settings import Settings
 
@@ -27,11 +26,6 @@ __all__: list[str] = []
 
 TICK_SECONDS = 0.005
 IMPORT = "import time; t = time.perf_counter(); import rerankd; print((time.perf_counter() - t) * 1e3)"
-FIRST_ANSWER = """
-import sys, time, rerankd
-with rerankd.open(require_model=True) as reranker:
-    assert reranker.rerank("how do i get a refund", ["we are closed", "refunds take five days"], budget_ms=None)
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,15 +81,15 @@ def main() -> None:
 
 
 def measure(arguments: argparse.Namespace, settings: Settings) -> Iterator[Figure]:
-    taken = [float(python(IMPORT)) for _ in range(5)]
+    taken = [float(started(IMPORT)) for _ in range(5)]
     yield Figure(name="import rerankd", value=median(taken), at_most=150, note="median of 5 processes")
 
     begun = time.perf_counter()
-    python(FIRST_ANSWER)
+    started(FIRST_ANSWER)
     yield Figure(
         name="from nothing to the first answer",
         value=(time.perf_counter() - begun) * 1e3,
-        at_most=3_000,
+        at_most=FIRST_ANSWER_SECONDS * 1e3,
         note="a new process, its model and one query",
     )
 
@@ -174,11 +168,6 @@ def percentile(values: list[float], percent: float) -> float:
     """The nearest rank: a value that was really measured."""
     ordered = sorted(values)
     return ordered[max(0, -(-len(ordered) * percent // 100).__trunc__() - 1)]
-
-
-def python(program: str) -> str:
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    return done.stdout
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks import gate, quality_curve, quick, scheduling, service
+from benchmarks import arrivals, cascade, figures, gate, quality_curve, quick, scheduling, service
 from benchmarks.peers.contenders.ours import Ours
 
 import rerankd
@@ -32,7 +32,7 @@ def on(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(rerankd, "open", opened)
     monkeypatch.setattr(doctor, "build", lambda settings, **_: opened(settings=settings))
-    monkeypatch.setattr(quick, "python", lambda program: "1")
+    monkeypatch.setattr(quick, "started", lambda program: "1")
 
 
 @pytest.fixture
@@ -55,11 +55,24 @@ def folder(tmp_path: Path) -> Path:
         (lambda: list(doctor.examine(Settings.load(), Profile.CPU)), ()),
         (gate.main, ("--quick",)),
         (quick.main, ("--json",)),
+        (arrivals.main, ()),
+        (figures.main, ("long-list",)),
         (quality_curve.main, ("FOLDER",)),
         (scheduling.main, ("--replay", "FOLDER")),
         (Ours, ()),
     ],
-    ids=["bench", "evaluate", "doctor", "gate", "quick", "quality_curve", "scheduling", "peers"],
+    ids=[
+        "bench",
+        "evaluate",
+        "doctor",
+        "gate",
+        "quick",
+        "arrivals",
+        "long-list",
+        "quality_curve",
+        "scheduling",
+        "peers",
+    ],
 )
 def test_it_is_off_where_something_is_measured(
     measures: Callable[[], object], arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, folder: Path
@@ -81,3 +94,22 @@ def test_it_is_off_in_the_service_that_is_measured(
     with pytest.raises(Seen) as seen:
         start()
     assert seen.value.args[0].cache == CachePolicy()
+
+
+def test_it_is_off_in_the_process_whose_first_answer_is_timed() -> None:
+    program = "from rerankd.settings import Settings; print(Settings.load().cache.scores)"
+    assert figures.started(program) == "0\n"
+
+
+def test_it_is_off_where_a_cascade_is_recorded(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    settings: list[Settings] = []
+
+    def uncached(self: Settings) -> Settings:
+        settings.append(self)
+        raise Seen
+
+    monkeypatch.setattr(Settings, "uncached", uncached)
+    monkeypatch.setattr(sys, "argv", ["it", str(folder), "--small", "small"])
+    with pytest.raises(Seen):
+        cascade.main()
+    assert len(settings) == 1
