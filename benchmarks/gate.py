@@ -255,6 +255,8 @@ def write(
     """Keeps the tolerance, the floors and what was not measured now; every ratio keeps the day of its own."""
     baseline = read_baseline(path)
     known = {(each["workload"], each["against"]): each for each in baseline["ratios"]}
+    for entry in known.values():  # in the baseline's own day, which is about to be replaced
+        entry.setdefault("date", baseline["measured"]["date"])
     dated = [(measured, here["date"]), (others.ratios, others.date)]
     for ratios, date in dated:
         for key, ratio in ratios.items():
