@@ -21,7 +21,8 @@ torch = pytest.importorskip("torch", reason="needs the extra torch")
 transformers = pytest.importorskip("transformers", reason="needs the extra torch")
 
 from rerankd.backends import torch as module  # noqa: E402 - only where torch is there
-from rerankd.backends.torch import TorchScorer, precisions  # noqa: E402
+from rerankd.backends.torch import TorchScorer  # noqa: E402
+from rerankd.backends.torch_checkpoint import _by_capability, precisions  # noqa: E402
 
 IDS = [[3, 1, 4, 1, 5], [9, 2], [6, 5, 3, 5, 8, 9, 7, 9], [2]]
 TYPES = [[0, 0, 1, 1, 1], [0, 1], [0, 0, 0, 1, 1, 1, 1, 1], [0]]
@@ -378,7 +379,7 @@ def test_a_device_with_little_memory_begins_with_a_smaller_budget(
     def fail(shape: tuple[int, int]) -> Exception | None:
         return RuntimeError("CUDA out of memory") if shape[0] * shape[1] > room else None
 
-    monkeypatch.setattr(module, "_network", lambda *_: Watched(whole, fail))
+    monkeypatch.setattr(module, "network_of", lambda *_: Watched(whole, fail))
     scorer = TorchScorer.load(folder, model="tiny", max_tokens=64, max_batch_tokens=1_024)
     assert 64 <= scorer._budget.tokens <= room
     room = 50
@@ -444,7 +445,7 @@ def test_the_budget_follows_the_memory_that_is_free_within_bounds() -> None:
 def test_the_precision_follows_what_the_device_is_capable_of_and_the_checkpoint_needs(
     capability: tuple[int, int], stored: Any, expected: tuple[Any, ...]
 ) -> None:
-    assert module._by_capability(capability, stored) == expected
+    assert _by_capability(capability, stored) == expected
 
 
 def test_on_the_cpu_it_is_fp32() -> None:
