@@ -1,12 +1,16 @@
+import ctypes
 import json
+import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from rerankd.backends import cpu
 from rerankd.cli import main
-from rerankd.cli.distill import _STEPS, _Lines, _Progress, _progress, _teacher
+from rerankd.cli.distill import _keep_memory, _teacher
+from rerankd.cli.distill_progress import _STEPS, Bars, Lines, progress
 from rerankd.settings import Settings
 from rerankd.testing import fake_reranker
 from tests.cli.conftest import Run
@@ -174,8 +178,8 @@ class Clock:
 
 def test_a_log_gets_a_line_every_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
-    told = _progress(clock)
-    assert isinstance(told, _Lines)
+    told = progress(clock)
+    assert isinstance(told, Lines)
     with told:
         told.step("scores")
         for minutes, share in (
@@ -202,4 +206,15 @@ def test_a_log_gets_a_line_every_now_and_then(capsys: pytest.CaptureFixture[str]
 
 def test_a_terminal_gets_bars(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
-    assert isinstance(_progress(Clock()), _Progress)
+    assert isinstance(progress(Clock()), Bars)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no glibc")
+def test_memory_is_kept_where_glibc_is_and_nothing_breaks_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, int]] = []
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace(mallopt=lambda *what: told.append(what)))
+    _keep_memory()
+    assert (-4, 0) in told, "large blocks are not mapped one by one"
+    assert dict(told)[-1] >= 2**31 - 1, "nothing is trimmed"
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace())
+    _keep_memory()

@@ -1,7 +1,7 @@
 """`rerankd distill`: a small model out of a large one, on your own texts."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,9 +11,6 @@ from rerankd.distill.policy import DistillPolicy
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rich.console import Console
-
-    from rerankd.core.ports import Clock
     from rerankd.distill.distilling import Distilled, Earlier, Judge, Teacher
     from rerankd.evaluation.collection import Collection
     from rerankd.evaluation.run import Run
@@ -144,13 +141,15 @@ def distill(
         import transformers  # noqa: F401
     except ImportError as error:
         fail(f"{_LACKING} ({error})", 1)
+    from rerankd.cli.distill_progress import progress
     from rerankd.cli.session import opened
     from rerankd.distill.distilling import distil
     from rerankd.engine.clock import SystemClock
 
+    _keep_memory()
     settings = load_settings()
     clock = SystemClock()
-    with opened(settings, teacher, require_model=True) as reranker, _progress(clock) as told:
+    with opened(settings, teacher, require_model=True) as reranker, progress(clock) as told:
         distilled = distil(
             _teacher(teacher, student, reranker, settings),
             asked,
@@ -165,111 +164,6 @@ def distill(
         typer.echo(json_format.dumps(asdict(distilled) | {"folder": str(out)}))
         return
     output().print(_said(distilled))
-
-
-_STEPS = {
-    "pairs": "Choosing pairs",
-    "scores": "Asking the teacher",
-    "narrowing": "Narrowing the student",
-    "training": "Training",
-    "export": "Exporting and checking",
-    "judging": "Asking judged queries",
-}
-
-
-_SAID_SHARE = 0.05
-_SAID_SECONDS = 300.0
-"""A line of a log for each so much of a step, or so long after the last one."""
-
-
-def _progress(clock: "Clock") -> "_Progress | _Lines":
-    """What suits standard error: rich draws a bar into a file only when it ends."""
-    from rerankd.cli.terminal import progress_output
-
-    console = progress_output()
-    return _Progress(console) if console.is_terminal else _Lines(clock)
-
-
-class _Lines:
-    """For a log: a line when a step begins, and now and then how far it is and how long it will still take."""
-
-    def __init__(self, clock: "Clock") -> None:
-        self._clock = clock
-        self._name = ""
-        self._first: tuple[float, float] | None = None
-        """Share and moment that this run first heard of: what an earlier one did says nothing about the speed."""
-        self._said = (0.0, 0.0)
-
-    def __enter__(self) -> "_Lines":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-    def step(self, name: str) -> None:
-        self._name = _STEPS[name]
-        self._first, self._said = None, (0.0, self._clock.now())
-        typer.echo(self._name, err=True)
-
-    def share(self, done: float, note: str = "") -> None:
-        now = self._clock.now()
-        share, moment = self._said
-        if self._first is None:
-            self._first = (done, now)
-        if done - share < _SAID_SHARE and now - moment < _SAID_SECONDS:
-            return
-        self._said = (done, now)
-        begun, since = self._first
-        parts = [f"{self._name}: {done:.0%}"]
-        if begun < done < 1:
-            parts.append(f"{_long((now - since) * (1 - done) / (done - begun))} left")
-        typer.echo(", ".join([*parts, note] if note else parts), err=True)
-
-
-def _long(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if not minutes:
-        return "less than a minute"
-    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min"
-
-
-class _Progress:
-    """A line a step: how much of it is done and how long it will still take."""
-
-    def __init__(self, console: "Console") -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-        self._bars = Progress(
-            TextColumn("{task.description:<23}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=console,
-        )
-        self._task: Any = None
-
-    def __enter__(self) -> "_Progress":
-        self._bars.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if error[0] is None:
-            self._end()
-        self._bars.stop()
-
-    def step(self, name: str) -> None:
-        self._end()
-        self._task = self._bars.add_task(_STEPS[name], total=1.0, note="")
-
-    def share(self, done: float, note: str = "") -> None:
-        self._bars.update(self._task, completed=done, note=note)
-
-    def _end(self) -> None:
-        if self._task is not None:
-            self._bars.update(self._task, completed=1.0)
 
 
 def _teacher(model: str, student: str | None, reranker: "Reranker", settings: "Settings") -> "Teacher":
@@ -376,3 +270,23 @@ def _said(distilled: "Distilled") -> str:
         f"{judged}"
         f"Try it: rerankd evaluate COLLECTION --model {distilled.folder}"
     )
+
+
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
+"""Of glibc's `mallopt`."""
+
+
+def _keep_memory() -> None:
+    """Let freed memory stay with this process, where the C library is glibc.
+
+    Every step of the training makes and frees the same large tensors. glibc takes each from the system and gives it
+    back, and the system clears its pages anew.
+    """
+    import ctypes
+    import os
+
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt is not None:
+        mallopt(_MMAP_MAX, 0)
+        mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(_TOP_PAD, 2**28)

@@ -6,7 +6,6 @@ square), a fiftieth of what a narrowed student is off by. On an Intel Xeon that 
 tiles, it took 1.5 times as long: so it is tried.
 """
 
-import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -16,15 +15,13 @@ from rerankd.backends.cpu import multiplies_bfloat16
 from rerankd.core.ports import Clock
 from rerankd.distill.lessons import Lesson, padded
 
-__all__ = ["Place", "here", "keep_memory", "logits_of"]
+__all__ = ["Place", "here", "logits_of"]
 
 _PARTS = 8
 """Runs a batch: 1.2 times as fast as four on two cores of a Xeon, as what is in flight stays in the caches; more of
 them leave too little to do at once."""
 _TRIED = 2
 """Turns in which fp32 and bfloat16 are tried; the first warms up."""
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
-"""Of glibc's `mallopt`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +55,6 @@ def here(student: Any, batch: Sequence[Lesson], clock: Clock) -> Place:
             taken[half] = clock.now() - begun
     student.zero_grad()
     return Place("cpu", half=taken[True] < taken[False])
-
-
-def keep_memory() -> None:
-    """Let freed memory stay with the process, where the C library is glibc.
-
-    Every step makes and frees the same large tensors. glibc takes each from the system and gives it back, whose
-    pages cost a fifth of the time of a step.
-    """
-    import ctypes
-
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
-    if mallopt is not None:
-        mallopt(_MMAP_MAX, 0)
-        mallopt(_TRIM_THRESHOLD, 2**31 - 1)
-        mallopt(_TOP_PAD, 2**28)
 
 
 def logits_of(student: Any, batch: Sequence[Lesson], place: Place) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rerankd.core.ports import Clock
-from rerankd.distill.forward import Place, here, keep_memory, logits_of
+from rerankd.distill.forward import Place, here, logits_of
 from rerankd.distill.lessons import Lesson, batches, passed, tensors, wanted_of
 from rerankd.distill.losses import LIST_WEIGHT, order_loss, path_loss, score_loss
 from rerankd.distill.policy import DistillPolicy
@@ -56,7 +56,6 @@ def train(
     """
     import torch
 
-    keep_memory()
     student.train()
     place = place or here(student, next(batches(lessons, policy.batch_queries, policy.seed)), clock)
     student.to(place.device)
