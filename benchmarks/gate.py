@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -163,8 +163,8 @@ def peers(here: Mapping[str, Any], path: Path | None = None) -> Peers:
     if other := [name for name in _SAME if there.get(name) != here[name]]:
         return Peers({}, "", f"their report is of another {', '.join(other)}")
     days = (datetime.date.fromisoformat(here["date"]) - datetime.date.fromisoformat(there["date"])).days
-    if days > PEERS_DAYS:
-        return Peers({}, "", f"their report is {days} days old")
+    if not 0 <= days <= PEERS_DAYS:
+        return Peers({}, "", f"their report is of {there['date']}")
     rows = [row for workload in report["workloads"] for row in workload["rows"]]
     wrong = {name for name, about in report["contenders"].items() if about["wrong"]}
     ratios = {
@@ -176,10 +176,10 @@ def peers(here: Mapping[str, Any], path: Path | None = None) -> Peers:
 
 
 def not_measured(figures: Sequence[Figure], baseline: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Workload and opponent of each of the baseline's ratios that there is no figure for."""
+    """Workload and opponent of each of the baseline's ratios that there is no figure for, by workload."""
     there = {(each.workload, each.against) for each in figures}
     named = [(each["workload"], each["against"]) for each in baseline["ratios"]]
-    return [each for each in named if each not in there]
+    return sorted(each for each in named if each not in there)
 
 
 def report(
@@ -199,11 +199,12 @@ def report(
             f"| {each.workload} | {each.against} | {each.ratio:.2f} | {before} | {each.at_least:.2f} | {verdict} |"
         )
     missing = not_measured(figures, baseline)
-    lines += [f"| {workload} | {against} | | | | not measured |" for workload, against in missing]
+    for name, absent in groupby(missing, key=lambda pair: pair[0]):
+        lines.append(f"| {name} | {', '.join(against for _, against in absent)} | | | | not measured |")
     slower = [each for each in figures if not each.approved]
     approved = "perf-approved" if not slower else f"not approved: {len(slower)} of {len(figures)} slower"
     if missing:
-        approved += f"; {len(missing)} ratios of the baseline were not measured"
+        approved += f"; {len(missing)} of the baseline's {len(baseline['ratios'])} ratios were not measured"
     if without_peers:
         approved += f" (peers: {without_peers})"
     return "\n".join([*lines, "", f"Tolerance {baseline['tolerance']:.0%}. {approved}"])

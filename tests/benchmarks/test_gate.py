@@ -94,10 +94,10 @@ def test_the_ratio_is_the_others_time_over_ours_whoever_begins():
 def test_what_of_the_baseline_was_not_measured_is_said_beside_the_verdict():
     figures = judge({("mixed", LOOP): 2.0}, BASELINE)
     assert not_measured(figures, BASELINE) == [("mixed", "flashrank")]
-    told = report(figures, BASELINE, HERE, "their report is 31 days old")
+    told = report(figures, BASELINE, HERE, "their report is of 2026-10-01")
     assert "| mixed | flashrank | | | | not measured |" in told
     assert told.endswith(
-        "perf-approved; 1 ratios of the baseline were not measured (peers: their report is 31 days old)"
+        "perf-approved; 1 of the baseline's 2 ratios were not measured (peers: their report is of 2026-10-01)"
     )
     assert "processor a CPU" in told
 
@@ -123,7 +123,8 @@ def test_the_peers_of_this_machine_are_taken_but_those_with_wrong_scores(tmp_pat
     ("changed", "here", "why"),
     [
         ({"schema": 1}, {}, "has schema 1, not 2"),
-        ({}, {"date": "2026-12-27"}, "is 31 days old"),
+        ({}, {"date": "2026-12-27"}, "is of 2026-11-26"),
+        ({}, {"date": "2026-11-25"}, "is of 2026-11-26"),
         ({}, {"processor": "another", "onnxruntime": "2"}, "is of another processor, onnxruntime"),
     ],
 )
