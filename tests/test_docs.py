@@ -1,6 +1,5 @@
 """The docs name everything that a user can meet, their links lead somewhere, and what they show works."""
 
-import importlib.util
 import re
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from types import ModuleType
 import pytest
 
 from rerankd.core.types import Outcome, Reason
+from tests.programs import program
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").rglob("*.md")])
@@ -23,12 +23,7 @@ def read(*paths: str) -> str:
 
 
 def generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return program("docs/generate.py")
 
 
 def test_the_tables_are_those_of_the_code() -> None:

@@ -1,22 +1,15 @@
 """The check of deploy/ by each file's own tool leaves no file out, and installs what it may."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.programs import program
 
 
 @pytest.fixture
 def checks() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("checks_of_deploy", ROOT / "tools" / "test_deploy.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return program("tools/test_deploy.py")
 
 
 def test_every_file_is_checked_or_named_as_unchecked(checks: ModuleType) -> None:
