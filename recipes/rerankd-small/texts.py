@@ -214,7 +214,9 @@ def first_set() -> dict[str, Stream]:
 def wider_set() -> dict[str, Stream]:
     streams = {name: (stream, int(most * wider.AGAIN)) for name, (stream, most) in first_set().items()}
     streams["chat"] = (conversations(CHAT_TURNS, SEED + 1), CHAT_TURNS // 2)
-    streams |= {name: (pages(folder), most) for name, (folder, most) in wider.HTML.items() if folder.is_dir()}
+    for name, (folder, most) in wider.HTML.items():
+        if folder.is_dir():  # without the lines that say where a page stands
+            streams[name] = ((each for each in pages(folder) if "»" not in each[1]), most)
     streams["descriptions"] = (wider.descriptions(), wider.DESCRIPTIONS)
     streams["articles"] = (wider.articles(), wider.ARTICLES)
     return streams
@@ -223,7 +225,7 @@ def wider_set() -> dict[str, Stream]:
 def gather(streams: dict[str, Stream], seed: int) -> Iterator[dict[str, str]]:
     chance = random.Random(seed)
     for name, (stream, most) in streams.items():
-        found = list({text: (title, text) for title, text in stream if "»" not in text}.values())
+        found = list({text: (title, text) for title, text in stream}.values())
         chance.shuffle(found)
         print(f"{name}: {len(found)} passages, {min(most, len(found))} taken", file=sys.stderr)
         for title, text in found[:most]:
