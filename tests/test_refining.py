@@ -12,6 +12,7 @@ from rerankd.core.cascade import CascadePolicy
 from rerankd.core.events import CircuitChanged, ModelChanged, RunEnded, Settled
 from rerankd.core.flag import Flag, Mode
 from rerankd.core.ports import Model
+from rerankd.core.request import RerankPolicy
 from rerankd.core.types import Outcome, Pair, Reason
 from rerankd.reranker import Reranker
 from rerankd.testing import FakeScorer, FakeTokenizer, RecordingObserver
@@ -31,6 +32,8 @@ SOON_AND_LONG = BreakerPolicy(
     window_calls=4, min_calls=4, open_ms=60_000, open_max_ms=60_000, open_max_remote_ms=60_000
 )
 """Opens at the fourth bad call, and stays so for the test's time."""
+PATIENT = RerankPolicy(budget_ms=10_000)
+"""For callers that name no budget: a busy machine may take longer than 250 ms even for fakes."""
 
 
 def small(pair: Pair) -> float:
@@ -42,7 +45,11 @@ def large(pair: Pair) -> float:
 
 
 def a_cascade(
-    second: Callable[[Pair], Any] = large, first: Callable[[Pair], Any] = small, **options: Any
+    second: Callable[[Pair], Any] = large,
+    first: Callable[[Pair], Any] = small,
+    *,
+    policy: RerankPolicy = PATIENT,
+    **options: Any,
 ) -> Reranker:
     """Two fakes. The small one's calibration text starts with no number."""
 
@@ -57,7 +64,7 @@ def a_cascade(
     model = Model(
         scorer=FakeScorer(careful, model="small"), tokenizer=FakeTokenizer(), max_tokens=64, refiner=refiner
     )
-    return Reranker(lambda: model, name="small+large", **options)
+    return Reranker(lambda: model, name="small+large", policy=policy, **options)
 
 
 def texts(ranking: Any) -> list[str]:
