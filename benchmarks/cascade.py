@@ -2,11 +2,13 @@
 
     python -m benchmarks.cascade COLLECTION... --small ID --large ID [--sample 200] [--group locomo=conversation]
         [--relevant-from trec_dl_2019=2] [--recordings FOLDER] [--markdown FILE] [--svg FILE]
+        [--margins 4,6,8,12] [--tiers 1,2,4]
 
 Each model scores every pair of each collection once, on a quiet machine. Requests are then replayed through the
 real scheduler in virtual time, at 70 % of what the large model can take of each collection. The gain of the cascade
 over the better single model is paired over the pooled queries. `--recordings` keeps what was scored, and reads it
-from there the next time; delete the folder for other models.
+from there the next time; delete the folder for other models. `--margins` and `--tiers` try other policies too, each
+beside the default of the other, and print one line for each.
 """
 
 import argparse
@@ -123,6 +125,29 @@ def _recorded(
     return made
 
 
+def policies(margins: Sequence[float], tiers: Sequence[int]) -> list[CascadePolicy]:
+    """The default, then each margin with the default tier, then each tier with the default margin; none twice."""
+    tried = [CascadePolicy()]
+    tried += [CascadePolicy(margin=margin) for margin in margins]
+    tried += [CascadePolicy(tier=tier) for tier in tiers]
+    return list(dict.fromkeys(tried))
+
+
+def policy_table(tried: Sequence[tuple[CascadePolicy, Curve]]) -> str:
+    """Markdown: quality, and in brackets how many candidates were rescored, at each budget; a line a policy."""
+    budgets = [point.budget_ms for point in tried[0][1].points]
+    names = ["no limit" if each is None else f"{each:g} ms" for each in budgets]
+    lines = [f"| margin | tier | {' | '.join(names)} |", f"| --- | --- |{' --- |' * len(names)}"]
+    for policy, made in tried:
+        cells = [f"{point.value:.4f} ({point.refined_depth:.1f})" for point in made.points]
+        lines.append(f"| {policy.margin:g} | {policy.tier} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(each) for each in text.split(",") if each]
+
+
 def _pairs(values: Sequence[str]) -> dict[str, str]:
     return dict(value.split("=", 1) for value in values)
 
@@ -139,11 +164,17 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=1_000)
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--svg", type=Path)
+    parser.add_argument("--margins", type=_numbers, default=[], metavar="LOGITS,...")
+    parser.add_argument("--tiers", type=_numbers, default=[], metavar="COUNT,...")
     options = parser.parse_args()
     options.group, grades = _pairs(options.group), _pairs(options.relevant_from)
     small: list[tuple[str, Curve]] = []
     large: list[tuple[str, Curve]] = []
-    both: list[tuple[str, Curve]] = []
+    tried = {
+        policy: list[tuple[str, Curve]]()
+        for policy in policies(options.margins, [int(each) for each in options.tiers])
+    }
+    both = tried[CascadePolicy()]
     parts = []
     for folder in options.collections:
         collection = read_collection(folder)
@@ -159,9 +190,8 @@ def main() -> None:
         }
         small.append((collection.name, curve(collection, first, **asked)))
         large.append((collection.name, curve(collection, second, **asked)))
-        both.append(
-            (collection.name, curve(collection, first, refiner=second, policy=CascadePolicy(), **asked))
-        )
+        for policy, found in tried.items():
+            found.append((collection.name, curve(collection, first, refiner=second, policy=policy, **asked)))
         own = [found[-1][1] for found in (small, large, both)]
         parts.append(f"## {collection.name}\n\n{budget_table(own, contests(own))}")
         print(parts[-1], flush=True)
@@ -169,6 +199,9 @@ def main() -> None:
     queries = len(curves[0].points[0].by_query)
     whole = f"## All {queries} queries\n\n{budget_table(curves, contests(curves))}"
     print(whole)
+    if len(tried) > 1:
+        parts.insert(0, policy_table([(policy, pooled("both", found)) for policy, found in tried.items()]))
+        print(parts[0])
     if options.markdown:
         options.markdown.write_text("\n".join([whole, *parts]), "utf-8")
     if options.svg:
