@@ -61,6 +61,8 @@ def page(found: Mapping[str, Report]) -> str:
     arrivals = {name: report for name, report in found.items() if name.startswith("arrivals-")}
     if arrivals:
         parts += _arrivals(arrivals)
+    if "service" in found:
+        parts += _service(found["service"])
     others = [(name, command) for name, command in _OTHERS.items() if name in found]
     if others:
         parts += [
@@ -192,6 +194,66 @@ def _arrivals(found: Mapping[str, Report]) -> list[str]:
             parts.append(f"| {' | '.join(cells)} |")
         parts += ["", "| wanted | measured | |", "|---|---|---|", *map(_rule, report["rules"])]
     return parts
+
+
+def _service(report: Report) -> list[str]:
+    overhead = report["overhead"]
+    parts = [
+        "",
+        "## Over HTTP",
+        "",
+        f"`make bench-service`: {report['title']}, {report['candidates']} candidates, open arrivals in shares of"
+        f" what rerankd can score here, a budget of {report['budget_ms']:.0f} ms; in time is what comes within it"
+        f" and 25 ms. At each load the servers take turns, {report['turns']} each of {report['seconds']:.0f} s,"
+        " another one first each time; each runs alone and is started anew for its turn.",
+        "",
+        f"Infinity {report['infinity']} has the same weights, with PyTorch in fp32 and with its ONNX engine"
+        " (optimum) from the int8 file; the latter leaves out the token types, so its scores are wrong: here for"
+        " its speed only. It knows no budget, and its callers wait up to 10 s. A latency counts from the moment"
+        " at which a request was meant to be sent, until the answer or until its caller gave up. Depth is that of"
+        " the answers in time, others' load the largest of a turn.",
+        "",
+        _machine(report["machine"]),
+        "",
+        f"Capacity: {report['pairs_per_second']:.0f} pairs a second,"
+        f" {report['pairs_per_second'] / report['candidates']:.1f} requests.",
+        "",
+        "| server | load | requests/s | sent | in time | no answer | depth | p50 ms | p95 | p99 | sent late, p99 ms"
+        " | others' load |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for each in report["levels"]:
+        cells = [
+            each["server"],
+            f"{each['share']:.0%}",
+            f"{each['rate']:.1f}",
+            f"{each['requests']}",
+            f"{each['in_time']:.1%}",
+            f"{each['timed_out']:.1%}",
+            # no answer in time has no depth
+            f"{each['depth']:.1f}" if each["in_time"] else "",
+            *(f"{each[name]:.0f}" for name in ("p50_ms", "p95_ms", "p99_ms")),
+            f"{each['sent_late_ms']:.0f}",
+            f"{each['others']:.0%}",
+        ]
+        parts.append(f"| {' | '.join(cells)} |")
+    if report["not_measured"]:
+        parts += [
+            "",
+            "Not measured at the loads that are not in the table:",
+            "",
+            *(f"- {server}: {why}" for server, why in report["not_measured"].items()),
+        ]
+    return [
+        *parts,
+        "",
+        f"HTTP and JSON alone (24 candidates of 500 characters, flag off): p50 {overhead['p50_ms']:.2f} ms, p99"
+        f" {overhead['p99_ms']:.2f} ms of {overhead['requests']} requests.",
+        "",
+        "| wanted | measured | |",
+        "|---|---|---|",
+        *map(_rule, report["rules"]),
+    ]
 
 
 def _rule(rule: Mapping[str, Any]) -> str:
