@@ -16,7 +16,7 @@
 #   make perf-gate     the ratios against the baseline    make bench-load  in process, at each arrival rate
 #   make bench-page    docs/benchmarks.md of all that     make bench-figures  a long list, memory, first answer
 #   make gpu-report    all of a GPU host, as Markdown and JSON
-#   make bench-service under load, beside Infinity
+#   make bench-service under load, beside Infinity      make bench-limit   the share of the int8 limit
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -38,7 +38,7 @@ ARGS ?=
 
 BUILD ?= build
 
-.PHONY: distill-default distill-wider help demo serve test lint format unit chromium docs test-extras test-deploy test-clients prove prove-memory prove-scale bench bench-peers bench-load bench-figures bench-page gpu-report pin clean clean-all fuzz prove-service bench-service perf-gate
+.PHONY: distill-default distill-wider help demo serve test lint format unit chromium docs test-extras test-deploy test-clients prove prove-memory prove-scale bench bench-peers bench-load bench-figures bench-page gpu-report pin clean clean-all fuzz prove-service bench-service perf-gate bench-limit
 help:
 	@awk '!/^#/ { exit } { sub(/^# ?/, ""); print }' Makefile
 
@@ -180,6 +180,9 @@ bench-load: $(VENV)/.tests
 bench-figures: $(VENV)/.tests
 	@status=0; for figure in first-answer long-list memory; do \
 		$(OFFLINE) $(BIN)/python -m benchmarks.figures $$figure $(ARGS) || status=1; done; exit $$status
+
+bench-limit: $(VENV)/.tests
+	@$(OFFLINE) $(BIN)/python -m benchmarks.limit $(ARGS)
 
 bench-page:
 	@$(or $(wildcard $(BIN)/python),python3) -m benchmarks.page --take

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import limit
 from benchmarks.chart import Axis, Line, chart
 from benchmarks.machine import RESULTS
 
@@ -63,6 +64,8 @@ def page(found: Mapping[str, Report]) -> str:
         parts += _arrivals(arrivals)
     if "service" in found:
         parts += _service(found["service"])
+    if "limit" in found:
+        parts += limit.section(found["limit"])
     others = [(name, command) for name, command in _OTHERS.items() if name in found]
     if others:
         parts += [

@@ -64,7 +64,7 @@ def test_an_earlier_student() -> None:
 
 def test_layers_that_were_imitated() -> None:
     text = said(replace(FACTS, policy=DistillPolicy(hidden_share=0.3)))
-    assert "for the first 30% also how far the layers are from the teacher's" in text
+    assert "for the first 30% also how far the layers' states and attention are from the teacher's" in text
 
 
 def test_without_training() -> None:

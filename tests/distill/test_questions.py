@@ -89,5 +89,12 @@ def test_no_more_are_made_than_are_wanted_and_none_twice(
     assert made == make(passages, 7, 3) != make(passages, 7, 4)
 
 
+def test_a_text_without_a_sentence_is_asked_by_its_words() -> None:
+    passages = [Passage("", f"kernel panic {place}") for place in range(200)]
+    made = make_questions(passages, 200, 1)
+    assert made
+    assert all("kernel" in question or "panic" in question for question in made)
+
+
 def test_texts_that_give_nothing_end_it() -> None:
     assert make_questions([], 10, 1) == []

@@ -86,7 +86,8 @@ def distill(
     hidden_share: Annotated[
         float,
         typer.Option(
-            help="The first so much of the training in which the teacher's layers are imitated as well."
+            help="The first so much of the training in which the teacher's layers, their states and their"
+            " attention, are imitated as well."
         ),
     ] = _DEFAULT.hidden_share,
     max_tokens: Annotated[int, typer.Option(help="The longest pair that is trained on.")] = int(

@@ -133,7 +133,10 @@ def _trained(facts: Facts) -> str:
         return "No training followed."
     imitated = ""
     if policy.hidden_share:
-        imitated = f"; for the first {policy.hidden_share:.0%} also how far the layers are from the teacher's"
+        imitated = (
+            f"; for the first {policy.hidden_share:.0%} also how far the layers' states and attention are from the"
+            " teacher's"
+        )
     return (
         f"Then {facts.seen:,} pairs were trained on in {facts.seconds / 60:.0f} minutes ({policy.passes:g} passes,"
         f" AdamW, learning rate {policy.rate:g}, {policy.batch_queries} questions a batch, pairs of up to"

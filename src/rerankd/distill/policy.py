@@ -33,8 +33,8 @@ class DistillPolicy:
     passes: float = 1.0
     """How often each pair is looked at. 0: the student stays as it was narrowed."""
     hidden_share: float = 0.0
-    """For the first so much of the training the student also imitates the teacher's layers, which costs a run
-    of the teacher for each batch; after that its logits are enough."""
+    """For the first so much of the training the student also imitates the teacher's layers, what they give and
+    where they attend, which costs a run of the teacher for each batch; after that its logits are enough."""
     batch_queries: int = 8
     """Questions in a batch, each with all of its texts."""
     rate: float = 1e-4

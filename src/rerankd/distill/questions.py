@@ -97,7 +97,7 @@ def _question(passage: Passage, chance: random.Random) -> str:
         if described:
             return chance.choice(_OF_A_DESCRIPTION).format(described)
     sentence = _sentence(text, chance, longest=16)
-    if way < 0.85:
+    if sentence and way < 0.85:
         return chance.choice(_OF_A_SENTENCE).format(sentence)
     if way < 0.97:
         return _keywords(sentence or text, chance)

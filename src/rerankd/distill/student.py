@@ -62,21 +62,25 @@ class Layer(nn.Module):
         self.down = nn.Linear(units, width)
         self.fed = nn.LayerNorm(width, epsilon)
 
-    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """`hidden`: (pairs, tokens, width). `mask`: (pairs, 1, 1, tokens), added to the attention's logits."""
-        return self._rest(hidden, hidden, mask)
+    def forward(self, hidden: Tensor, mask: Tensor, maps: list[Tensor] | None = None) -> Tensor:
+        """`hidden`: (pairs, tokens, width). `mask`: (pairs, 1, 1, tokens), added to the attention's logits.
+        `maps` takes where each head attends: (pairs, heads, tokens, tokens), each row a distribution."""
+        return self._rest(hidden, hidden, mask, maps)
 
     def first(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """The same for the first token only: (pairs, 1, width)."""
-        return self._rest(hidden[:, :1], hidden, mask)
+        return self._rest(hidden[:, :1], hidden, mask, None)
 
-    def _rest(self, hidden: Tensor, context: Tensor, mask: Tensor) -> Tensor:
+    def _rest(self, hidden: Tensor, context: Tensor, mask: Tensor, maps: list[Tensor] | None) -> Tensor:
         query, key, value = (
             part.view(part.shape[0], part.shape[1], self.heads, self.head).transpose(1, 2)
             for part in (self.query(hidden), self.key(context), self.value(context))
         )
         logits = query @ key.transpose(-1, -2) * self.head**-0.5 + mask
-        mixed = (logits.softmax(dim=-1) @ value).transpose(1, 2).flatten(2)
+        attention = logits.softmax(dim=-1)
+        if maps is not None:
+            maps.append(attention)
+        mixed = (attention @ value).transpose(1, 2).flatten(2)
         hidden = self.attended(hidden + self.out(mixed))
         fed: Tensor = self.fed(hidden + self.down(functional.gelu(self.up(hidden))))
         return fed
@@ -109,14 +113,15 @@ class Student(nn.Module):
         attention_mask: Tensor,
         token_type_ids: Tensor,
         states: list[Tensor] | None = None,
+        maps: list[Tensor] | None = None,
     ) -> Tensor:
-        """Logits of shape (pairs, 1). `states` takes what each layer but the last gives."""
+        """Logits of shape (pairs, 1). `states` takes what each layer but the last gives, `maps` where it looks."""
         places = self.places.weight[: input_ids.shape[1]]
         hidden = self.embedded(self.words(input_ids) + self.kinds(token_type_ids) + places)
         mask = (1.0 - attention_mask[:, None, None, :].to(hidden.dtype)) * -1e4
         *before, last = self.blocks
         for layer in before:
-            hidden = layer(hidden, mask)
+            hidden = layer(hidden, mask, maps)
             if states is not None:
                 states.append(hidden)
         logits: Tensor = self.classifier(self.pooler(last.first(hidden, mask)[:, 0]).tanh())

@@ -9,7 +9,7 @@ from typing import Any
 from rerankd.core.ports import Clock
 from rerankd.distill.forward import Place, here, logits_of
 from rerankd.distill.lessons import Lesson, batches, passed, tensors, wanted_of
-from rerankd.distill.losses import LIST_WEIGHT, order_loss, path_loss, score_loss
+from rerankd.distill.losses import LIST_WEIGHT, attention_loss, order_loss, path_loss, score_loss
 from rerankd.distill.policy import DistillPolicy
 from rerankd.distill.student import imitated
 
@@ -114,14 +114,18 @@ def train(
 def _imitating(
     teacher: Any, student: Any, batch: Sequence[Lesson], depths: Sequence[int], place: Place
 ) -> tuple[Any, Any]:
-    """The student's logits, and how far its layers are from the teacher's; all pairs in one run."""
+    """The student's logits, and how far its layers' states and attention are from the teacher's; in one run."""
     import torch
 
     inputs = {name: each.to(place.device) for name, each in tensors(batch)[0].items()}
     states: list[Any] = []
     shown: list[Any] = []
+    attends: list[Any] = []
+    attended: list[Any] = []
     with place.multiplying():
-        got = student(**inputs, states=states).float().reshape(len(batch), -1)
+        got = student(**inputs, states=states, maps=attends).float().reshape(len(batch), -1)
         with torch.no_grad():
-            teacher(**inputs, states=shown)
-    return got, path_loss(states, shown, depths, inputs["attention_mask"])
+            teacher(**inputs, states=shown, maps=attended)
+    mask = inputs["attention_mask"]
+    apart = path_loss(states, shown, depths, mask) + attention_loss(attends, attended, depths, mask)
+    return got, apart
