@@ -252,6 +252,11 @@ def test_a_student_whose_file_was_written_anew_is_another_one(tmp_path: Path) ->
     [
         ({"layers": 3}, None, "--layers: the teacher has 2 layers, got 3"),
         ({"hidden_share": 0.3}, {"hidden_size": 16}, "--hidden-share: the layers of other are 16 wide"),
+        (
+            {"hidden_share": 0.3},
+            {"num_hidden_layers": 3},
+            "--hidden-share: other has 3 layers, the teacher 2;",
+        ),
         ({"hidden_share": 0.0}, {"vocab_size": 100}, "--student: other knows 100 tokens, the teacher 200"),
     ],
 )

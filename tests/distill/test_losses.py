@@ -69,7 +69,7 @@ def test_what_there_is_nothing_of_is_not_apart() -> None:
 
 def maps(seed: int, layers: int, heads: int = 2) -> list[torch.Tensor]:
     chance = torch.Generator().manual_seed(seed)
-    return [torch.randn(2, heads, 3, 3, generator=chance).softmax(-1) for _ in range(layers)]
+    return [torch.randn(2, heads, 3, 3, generator=chance) for _ in range(layers)]
 
 
 def test_attention_is_apart_where_a_head_looks_elsewhere() -> None:
@@ -88,13 +88,13 @@ def test_attention_is_a_mean_over_tokens_and_heads() -> None:
     apart = (wanted * (wanted / got).log()).sum().item()
     for heads in (1, 3):
         shape = (2, heads, 2, 2)
-        found = attention_loss([got.expand(shape)], [wanted.expand(shape)], (1,), torch.ones(2, 2))
-        assert found.item() == pytest.approx(apart, abs=1e-6)
+        everywhere = [got.log().expand(shape)], [wanted.log().expand(shape)]
+        assert attention_loss(*everywhere, (1,), torch.ones(2, 2)).item() == pytest.approx(apart, abs=1e-6)
 
 
 def test_other_heads_are_held_against_the_teacher_s_as_a_whole() -> None:
     (teacher,) = maps(1, 1, heads=4)
-    whole = teacher.mean(1, keepdim=True)
+    whole = teacher.softmax(-1).mean(1, keepdim=True).log()
     assert attention_loss([whole], [teacher], (1,), MASK).item() == pytest.approx(0, abs=1e-6)
     assert attention_loss(maps(2, 1, heads=3), [teacher], (1,), MASK).item() > 0.01
 
@@ -102,21 +102,28 @@ def test_other_heads_are_held_against_the_teacher_s_as_a_whole() -> None:
 def test_where_padding_attends_does_not_count() -> None:
     teacher = maps(1, 1)
     student = [teacher[0].clone()]
-    student[0][0, :, 2] = torch.tensor([1.0, 0.0, 0.0])
+    student[0][0, :, 2, 0] += 9
     assert attention_loss(student, teacher, (1,), MASK).item() == pytest.approx(0, abs=1e-6)
-    student[0][1, :, 2] = torch.tensor([1.0, 0.0, 0.0])
+    student[0][1, :, 2, 0] += 9
     assert attention_loss(student, teacher, (1,), MASK).item() > 0.01
 
 
-def test_attention_that_rounds_to_nothing_gives_a_finite_slope() -> None:
-    logits = torch.tensor([[0.0, -1e4], [3.0, 1.0]]).expand(1, 1, 2, 2).clone().requires_grad_()
-    loss = attention_loss(
-        [logits.softmax(-1)], [maps(1, 1, heads=1)[0][:1, :, :2, :2]], (1,), torch.ones(1, 2)
-    )
+def test_attention_has_a_slope_where_it_is_next_to_nothing() -> None:
+    student = torch.tensor([0.0, -40.0]).expand(1, 1, 2, 2).clone().requires_grad_()
+    teacher = torch.tensor([-40.0, 0.0]).expand(1, 1, 2, 2)
+    attention_loss([student], [teacher], (1,), torch.ones(1, 2)).backward()
+    assert student.grad is not None
+    torch.testing.assert_close(student.grad[0, 0, 0], torch.tensor([0.5, -0.5]))
+
+
+def test_attention_to_padding_is_finite() -> None:
+    hidden = torch.tensor([0.0, 1.0, -1e4]).expand(1, 2, 3, 3)
+    student = (hidden * torch.tensor([1.0, 2.0, 1.0])).clone().requires_grad_()
+    loss = attention_loss([student], [hidden], (1,), torch.tensor([[1, 1, 0]]))
     loss.backward()
-    assert logits.grad is not None
-    assert torch.isfinite(logits.grad).all()
-    assert logits.grad.abs().sum() > 0
+    assert loss.item() > 0
+    assert student.grad is not None
+    assert torch.isfinite(student.grad).all()
 
 
 def test_a_student_that_imitates_comes_to_attend_as_the_teacher_does(

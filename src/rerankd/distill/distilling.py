@@ -166,6 +166,11 @@ def _fit(teacher: Teacher, policy: DistillPolicy) -> None:
         raise ConfigError(
             f"--student: {teacher.student.id} knows {own.vocabulary} tokens, the teacher {whole.vocabulary}"
         )
+    if policy.hidden_share and len(own.units) > len(whole.units):
+        raise ConfigError(
+            f"--hidden-share: {teacher.student.id} has {len(own.units)} layers, the teacher {len(whole.units)};"
+            " it cannot imitate layers that are not there"
+        )
     if policy.hidden_share and own.width != whole.width:
         raise ConfigError(
             f"--hidden-share: the layers of {teacher.student.id} are {own.width} wide, the teacher's {whole.width};"

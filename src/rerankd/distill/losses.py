@@ -1,5 +1,6 @@
 """How far the student is from the teacher."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,8 +11,6 @@ LIST_WEIGHT = 3.0
 PATH_WEIGHT = 10.0
 """The layers beside the logits, while they are imitated: it is a relative error, from 0 to about 1."""
 _TEMPERATURE = 2.0
-_LEAST = 1e-9
-"""Of an attention's weight, whose logarithm is taken: padding has 0."""
 
 
 def score_loss(student: Any, teacher: Any) -> Any:
@@ -50,7 +49,7 @@ def attention_loss(student: Sequence[Any], teacher: Sequence[Any], places: Seque
     """How surprised the student is by where the teacher attends: the Kullback-Leibler divergence of the attention's
     distributions, the mean over tokens and heads, as in MiniLM (Wang et al., 2020).
 
-    `student`, `teacher`: the maps of each layer, (pairs, heads, tokens, tokens). `places`: as for `path_loss`. A
+    `student`, `teacher`: the logits of each layer, (pairs, heads, tokens, tokens). `places`: as for `path_loss`. A
     narrowed layer has other heads than the teacher's: there the mean over its heads is held against the mean over
     theirs, which is what a token looks at as a whole. `mask`: (pairs, tokens), 0 for padding, which does not count.
     """
@@ -63,9 +62,14 @@ def attention_loss(student: Sequence[Any], teacher: Sequence[Any], places: Seque
 
 
 def _surprise(got: Any, wanted: Any, mask: Any) -> Any:
-    got, wanted = got.float(), wanted.float()
+    # by their logarithms, which have a slope even where a weight is next to nothing
+    got, wanted = got.float().log_softmax(-1), wanted.float().log_softmax(-1)
     if got.shape[1] != wanted.shape[1]:
-        got, wanted = got.mean(1, keepdim=True), wanted.mean(1, keepdim=True)
-    rows = (wanted * (wanted.clamp_min(_LEAST).log() - got.clamp_min(_LEAST).log())).sum(-1)
+        got, wanted = _mean_of_heads(got), _mean_of_heads(wanted)
+    rows = (wanted.exp() * (wanted - got)).sum(-1)
     inside = mask[:, None, :].to(rows.dtype).expand_as(rows)
     return (rows * inside).sum() / inside.sum()
+
+
+def _mean_of_heads(logarithms: Any) -> Any:
+    return logarithms.logsumexp(1, keepdim=True) - math.log(logarithms.shape[1])

@@ -97,8 +97,9 @@ def _question(passage: Passage, chance: random.Random) -> str:
         if described:
             return chance.choice(_OF_A_DESCRIPTION).format(described)
     sentence = _sentence(text, chance, longest=16)
-    if sentence and way < 0.85:
-        return chance.choice(_OF_A_SENTENCE).format(sentence)
+    if way < 0.85:
+        asked = chance.choice(_OF_A_SENTENCE)  # drawn in any case: what is made of other texts stays the same
+        return asked.format(sentence) if sentence else ""
     if way < 0.97:
         return _keywords(sentence or text, chance)
     return _part(text, chance)

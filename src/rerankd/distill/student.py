@@ -64,7 +64,7 @@ class Layer(nn.Module):
 
     def forward(self, hidden: Tensor, mask: Tensor, maps: list[Tensor] | None = None) -> Tensor:
         """`hidden`: (pairs, tokens, width). `mask`: (pairs, 1, 1, tokens), added to the attention's logits.
-        `maps` takes where each head attends: (pairs, heads, tokens, tokens), each row a distribution."""
+        `maps` takes where each head attends, as logits: (pairs, heads, tokens, tokens)."""
         return self._rest(hidden, hidden, mask, maps)
 
     def first(self, hidden: Tensor, mask: Tensor) -> Tensor:
@@ -77,10 +77,9 @@ class Layer(nn.Module):
             for part in (self.query(hidden), self.key(context), self.value(context))
         )
         logits = query @ key.transpose(-1, -2) * self.head**-0.5 + mask
-        attention = logits.softmax(dim=-1)
         if maps is not None:
-            maps.append(attention)
-        mixed = (attention @ value).transpose(1, 2).flatten(2)
+            maps.append(logits)
+        mixed = (logits.softmax(dim=-1) @ value).transpose(1, 2).flatten(2)
         hidden = self.attended(hidden + self.out(mixed))
         fed: Tensor = self.fed(hidden + self.down(functional.gelu(self.up(hidden))))
         return fed
