@@ -8,13 +8,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from rerankd.core import cascade
 from rerankd.core.batch import BatchPolicy
+from rerankd.core.cascade import CascadePolicy
 from rerankd.core.conclusion import conclude
 from rerankd.core.estimate import pair_weight
-from rerankd.core.job import Item, Job
+from rerankd.core.job import FIRST, REFINING, Item, Job
+from rerankd.core.ports import ScorerTraits
 from rerankd.core.types import Reason
 from rerankd.core.work import Encode, Run, Work
-from tests.core.make import a_job, a_scheduler, pair_of
+from tests.core.make import UNIT, a_job, a_scheduler, pair_of
 
 _ROUNDING = 1e-6
 
@@ -32,11 +35,16 @@ class SchedulerMachine(RuleBasedStateMachine):
         max_batch_tokens=st.sampled_from([30, 100, 1_000]),
         queue_pairs=st.sampled_from([12, 10_000]),
         encode_slice=st.integers(1, 5),
+        refiner=st.sampled_from([None, ScorerTraits(model="large", device="cpu")]),
+        refiner_encodes=st.booleans(),
     )
     def begin(self, **drawn: Any) -> None:
         self.unit, self.grouped = drawn["unit"], drawn["grouped"]
         self.most_pairs = drawn["max_pairs"] if self.grouped else 1
         self.most_tokens = drawn["max_batch_tokens"]
+        # what takes whole requests makes no cascade
+        refiner = drawn["refiner"] if self.unit == "pair" else None
+        self.refines = refiner is not None
         self.scheduler = a_scheduler(
             unit=self.unit,
             batch_invariant=self.grouped,
@@ -44,6 +52,8 @@ class SchedulerMachine(RuleBasedStateMachine):
             concurrency=drawn["concurrency"],
             encodes=drawn["encodes"],
             calibrated=drawn["calibrated"],
+            refiner=refiner,
+            refiner_encodes=drawn["refiner_encodes"],
             batch=BatchPolicy(
                 max_pairs=drawn["max_pairs"],
                 queue_pairs=drawn["queue_pairs"],
@@ -51,7 +61,13 @@ class SchedulerMachine(RuleBasedStateMachine):
                 regrow_runs=3,
             ),
         )
+        if self.refines and drawn["calibrated"]:
+            large = self.scheduler.lanes[REFINING].costs
+            large.running.calibrate([(100.0, 300.0 * UNIT), (200.0, 600.0 * UNIT)], 0.0)
+            large.encoding.calibrate([(1.0, 1e-9), (2.0, 2e-9)], 0.0)
         self.now = 0.0
+        self.first_passes: list[Job] = []
+        """Whose callers were told that everything is scored, and may wait for the larger model."""
         self.jobs: list[Job] = []
         self.work: list[Work] = []
         self.ran: Counter[Item] = Counter()
@@ -78,6 +94,20 @@ class SchedulerMachine(RuleBasedStateMachine):
             assert refused in (Reason.BUDGET_TOO_SMALL, Reason.OVERLOADED)
             assert job not in self.scheduler.jobs()
 
+    @precondition(lambda self: self.refines and self.first_passes)
+    @rule(data=st.data(), tier=st.integers(1, 3))
+    def the_larger_model_is_asked(self, data: st.DataObject, tier: int) -> None:
+        first = data.draw(st.sampled_from(self.first_passes))
+        self.first_passes.remove(first)
+        assert first.complete, "only a complete first pass is bettered"
+        for number, positions in enumerate(cascade.tiers(first.results(), CascadePolicy(tier=tier))):
+            lengths = [min(first.lengths[position], 60) for position in positions]
+            job = a_job(lengths, arrived=self.now, deadline=first.deadline, head=len(lengths), tier=number)
+            if not self.scheduler.refine(job, self.now):
+                break
+            assert self.now <= job.deadline
+            self.jobs.append(job)
+
     @precondition(lambda self: self.jobs)
     @rule(data=st.data())
     def a_caller_stops_waiting(self, data: st.DataObject) -> None:
@@ -100,12 +130,21 @@ class SchedulerMachine(RuleBasedStateMachine):
     def a_worker_takes_work(self) -> None:
         limit = self.scheduler.limit.pairs
         work = self.scheduler.next(self.now)
+        waiting = {job.lane for job in self.scheduler.jobs() if any(part.available for part in job.parts)}
+        # as the engine does, before anybody else looks: what cannot be complete in time was given up
+        self.tell_whoever_has_everything()
         if work is None:
-            assert not any(part.available for job in self.scheduler.jobs() for part in job.parts)
+            # a larger model runs once at a time
+            busy = any(other.lane == REFINING for other in self.work)
+            assert waiting <= ({REFINING} if busy else set())
             return
+        if work.lane == REFINING:
+            assert FIRST not in waiting, "first passes come first"
+            assert not any(other.lane == REFINING for other in self.work)
         self.work.append(work)
         for job in work.jobs:
             assert not job.closed
+            assert job.lane == work.lane, "the two models share no run"
             assert self.now + work.predicted <= job.deadline + _ROUNDING, (
                 "begun although it cannot end in time"
             )
@@ -168,8 +207,13 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @rule()
     def whoever_has_everything_is_told(self) -> None:
+        self.tell_whoever_has_everything()
+
+    def tell_whoever_has_everything(self) -> None:
         for job in self.scheduler.take_complete():
             assert job.complete
+            if job.lane == FIRST:
+                self.first_passes.append(job)
             self.close(job)
 
     # -- the book -------------------------------------------------------------------------------------------
