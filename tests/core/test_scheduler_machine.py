@@ -35,7 +35,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         max_batch_tokens=st.sampled_from([30, 100, 1_000]),
         queue_pairs=st.sampled_from([12, 10_000]),
         encode_slice=st.integers(1, 5),
-        refiner=st.sampled_from([None, ScorerTraits(model="large", device="cpu")]),
+        refiner=st.sampled_from([ScorerTraits(model="large", device="cpu"), None]),
         refiner_encodes=st.booleans(),
     )
     def begin(self, **drawn: Any) -> None:
@@ -97,7 +97,9 @@ class SchedulerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.refines and self.first_passes)
     @rule(data=st.data(), tier=st.integers(1, 3))
     def the_larger_model_is_asked(self, data: st.DataObject, tier: int) -> None:
-        first = data.draw(st.sampled_from(self.first_passes))
+        self.ask_the_larger_model(data.draw(st.sampled_from(self.first_passes)), tier)
+
+    def ask_the_larger_model(self, first: Job, tier: int) -> None:
         self.first_passes.remove(first)
         assert first.complete, "only a complete first pass is bettered"
         for number, positions in enumerate(cascade.tiers(first.results(), CascadePolicy(tier=tier))):
@@ -182,6 +184,28 @@ class SchedulerMachine(RuleBasedStateMachine):
         else:
             self.runs_out_of_memory(work)
         assert work not in self.scheduler.active
+
+    @rule(
+        steps=st.integers(1, 12),
+        seconds=st.sampled_from([0.0, 0.0001, 0.01]),
+        tier=st.sampled_from([0, 1, 2]),
+    )
+    def all_goes_well_for_a_while(self, steps: int, seconds: float, tier: int) -> None:
+        """Several takings and endings at once: single ones hardly ever come to the end of a request."""
+        for _ in range(steps):
+            if len(self.work) < self.scheduler.workers:
+                self.a_worker_takes_work()
+            if self.work:
+                work = self.work.pop(0)
+                if isinstance(work, Run):
+                    self.scheduler.scored(work, [float(item.candidate) for item in work.items], self.now)
+                else:
+                    encoded = [[pair_of(10 + place)] for place in range(len(work.texts))]
+                    self.scheduler.encoded(work, encoded, self.now)
+            self.tell_whoever_has_everything()
+            if self.refines and tier and self.first_passes:
+                self.ask_the_larger_model(self.first_passes[-1], tier)
+            self.now += seconds
 
     def encoding_ends(self, data: st.DataObject, work: Encode, how: str) -> None:
         if how == "error":
