@@ -132,7 +132,7 @@ def test_where_the_small_model_is_sure_the_large_one_is_not_asked() -> None:
 
 def test_a_large_model_that_hangs_costs_its_own_scores_and_no_time(gate: threading.Event) -> None:
     with a_cascade(blocked_by(gate)) as reranker:
-        ranking = reranker.rerank(QUERY, TEXTS, budget_ms=80)
+        ranking = reranker.rerank(QUERY, TEXTS, budget_ms=600)
         gate.set()
     assert (texts(ranking), ranking.outcome, ranking.refined_depth) == (SMALL_ORDER, Outcome.RERANKED, 0)
     assert [candidate.scored_by for candidate in ranking] == ["small"] * 4
@@ -147,7 +147,7 @@ def test_a_tier_counts_only_when_it_is_complete(gate: threading.Event) -> None:
         return large(pair)
 
     with a_cascade(second, cascade=CascadePolicy(tier=2)) as reranker:
-        ranking = reranker.rerank(QUERY, ["1 9", "2 5", "4 5", "3 7"], budget_ms=150)
+        ranking = reranker.rerank(QUERY, ["1 9", "2 5", "4 5", "3 7"], budget_ms=1_000)
         gate.set()
     assert texts(ranking) == ["3 7", "4 5", "2 5", "1 9"]
     assert ranking.refined_depth == 2
