@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from random import Random
 from statistics import fmean, median
@@ -17,7 +16,7 @@ from unittest.mock import patch
 import onnxruntime as ort  # type: ignore[import-untyped]
 
 from benchmarks.int8_limit import SHAPES, Limit
-from benchmarks.operations import count, weight_types
+from benchmarks.operations import INTEGER, count, weight_types
 from benchmarks.workloads import MIXED, QUERIES, passage, requests
 from rerankd.backends.cpu import usable_cores
 from rerankd.backends.onnx import OnnxScorer
@@ -35,7 +34,6 @@ PAIRS = 8
 BURSTS = 12
 _INT8 = 3
 """ONNX's number of the type."""
-_PRODUCTS = ("MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul")
 
 
 # -- the product's path -----------------------------------------------------------------------------------------
@@ -76,7 +74,7 @@ def load(alias: str, lengths: Sequence[int]) -> Course:
         return made(graph, options, **named)
 
     pairs = {str(tokens): _of_length(model, tokens) for tokens in lengths}
-    request = next(islice(requests(MIXED), 1))
+    request = next(iter(requests(MIXED)))
     encoded = model.tokenizer.encode(  # type: ignore[union-attr]
         Text(request.query), list(map(Text, request.texts)), max_tokens=model.max_tokens
     )
@@ -184,7 +182,7 @@ def _told(
         rows.append(row)
     spent = _profile(course, turns)
     whole = sum(spent.values())
-    products = sum(spent.get(each, 0.0) for each in _PRODUCTS)
+    products = sum(spent.get(each, 0.0) for each in INTEGER)
     gops = rows[-1]["integer_gop"] * len(course.pairs["mixed"]) / (products / 1e6)
     return {
         "alias": course.alias,

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import RESULTS, machine, save
+from benchmarks.machine import RESULTS, in_words, machine, save
 from benchmarks.others import Others
 
 __all__ = ["SCHEMA", "section"]
@@ -30,7 +30,6 @@ LEAST = 0.01
 
 def section(report: Mapping[str, Any]) -> list[str]:
     """The report as a section of docs/benchmarks.md. Needs no package, as the page is written without any."""
-    about = report["machine"]
     return [
         "",
         "## Share of the int8 limit",
@@ -40,8 +39,7 @@ def section(report: Mapping[str, Any]) -> list[str]:
         f" {report['rounds']} rounds. The attention multiplies floats: its operations are counted by themselves,"
         " and in no share.",
         "",
-        ", ".join(f"{value}" if key == "date" else f"{key} {value}" for key, value in about.items())
-        + f". int8 by {report['int8']}. Others took {report['others']:.0%} of it.",
+        f"{in_words(report['machine'])} int8 by {report['int8']}. Others took {report['others']:.0%} of it.",
         "",
         *tables(report),
     ]
@@ -72,7 +70,8 @@ def tables(report: Mapping[str, Any]) -> list[str]:
                 f"{row['integer_gop']:.2f}",
                 f"{row['float_gop']:.2f}",
                 f"{row['ms']:.2f}",
-                *(_cell for each in ("core", "machine") for _cell in _reached(row[each])),
+                *_reached(row["core"]),
+                *_reached(row["machine"]),
             ]
             lines.append(f"| {' | '.join(cells)} |")
     lines += ["", "| model | operator (mixed pairs, one worker) | of the nodes' time |", "|---|---|--:|"]
@@ -100,7 +99,11 @@ def main() -> int:
         prog="benchmarks.limit", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--quick", action="store_true", help="says nothing; written only with --output")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="one round of the small model, to see that it runs",
+    )
     parser.add_argument(
         "--output", type=Path, help=f"instead of {RESULTS.parent.name}/{RESULTS.name}/limit.json"
     )

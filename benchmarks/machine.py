@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.others import cores
 
-__all__ = ["RESULTS", "machine", "onnxruntime_version", "save"]
+__all__ = ["RESULTS", "in_words", "machine", "onnxruntime_version", "save"]
 
 RESULTS = Path(__file__).resolve().parents[1] / "artefacts" / "benchmarks"
 """Figures of this machine; `python -m benchmarks.page` takes them into the checkout."""
@@ -29,6 +29,11 @@ def machine() -> dict[str, Any]:
         "tokenizers": importlib.metadata.version("tokenizers"),
         "load average": round(os.getloadavg()[0], 2),
     }
+
+
+def in_words(about: Mapping[str, Any]) -> str:
+    """What `machine` gave, as a sentence of a page."""
+    return ", ".join(f"{value}" if key == "date" else f"{key} {value}" for key, value in about.items()) + "."
 
 
 def onnxruntime_version() -> str:

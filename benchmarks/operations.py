@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from rerankd.models.rewriting.model import Model, Node
 
-__all__ = ["Operations", "count", "weight_types"]
+__all__ = ["INTEGER", "Operations", "count", "weight_types"]
 
-_INTEGER = ("MatMulInteger", "DynamicQuantizeMatMul", "MatMulIntegerToFloat")
+INTEGER = ("MatMulInteger", "DynamicQuantizeMatMul", "MatMulIntegerToFloat")
+"""Products of weights as integers, alone or with the quantising fused into them."""
 _FLOAT = ("MatMul", "FusedMatMul", "Gemm")
 _NO_ROWS = ("Constant", "Shape")
 """What these give is no row of tokens, whatever they read."""
@@ -33,7 +34,7 @@ def count(model: Model, tokens: int) -> Operations:
     rows = dict.fromkeys(model.inputs, tokens)
     integer = floating = 0
     for node in model.nodes:
-        if node.operator in _INTEGER:
+        if node.operator in INTEGER:
             integer += _of_weights(model, node, rows)
         elif node.operator in _FLOAT and model.constant(node.inputs[1]) is not None:
             floating += _of_weights(model, node, rows)
@@ -46,7 +47,7 @@ def count(model: Model, tokens: int) -> Operations:
 
 def weight_types(model: Model) -> set[int]:
     """The element types, by ONNX's numbers, of the weights that are multiplied as integers."""
-    found = (model.constant(node.inputs[1]) for node in model.nodes if node.operator in _INTEGER)
+    found = (model.constant(node.inputs[1]) for node in model.nodes if node.operator in INTEGER)
     return {each.type for each in found if each is not None}
 
 
@@ -61,7 +62,7 @@ def _rows(model: Model, node: Node, rows: Mapping[str, int]) -> int:
         at = model.values(node.inputs[1])
         return at.size if at is not None and node.ints.get("axis", 0) == 1 else given[0]
     # what a product or a new shape reads beside its rows are weights, keys or sizes
-    return given[0] if node.operator in (*_INTEGER, *_FLOAT, "Reshape") else max(given)
+    return given[0] if node.operator in (*INTEGER, *_FLOAT, "Reshape") else max(given)
 
 
 def _kept(model: Model, node: Node, rows: int) -> int:

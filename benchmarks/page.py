@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks import limit
 from benchmarks.chart import Axis, Line, chart
-from benchmarks.machine import RESULTS
+from benchmarks.machine import RESULTS, in_words
 
 __all__ = ["PAGE", "PICTURES", "page", "pictures", "results"]
 
@@ -80,7 +80,7 @@ def page(found: Mapping[str, Report]) -> str:
         parts += [
             "",
             *(
-                f"- `{name}`: {_machine(found[name]['machine'])} Others took {found[name]['others']:.0%} of it."
+                f"- `{name}`: {in_words(found[name]['machine'])} Others took {found[name]['others']:.0%} of it."
                 for name, _ in others
             ),
         ]
@@ -96,7 +96,7 @@ def _peers(report: Report) -> list[str]:
         "`make bench-peers`: every contender gets each request of 24 candidates in turn, each in a process of its"
         " own, never two at the same moment; from strings to the whole ranking, no deadline, the same weights.",
         "",
-        _machine(report["machine"]),
+        in_words(report["machine"]),
         "",
         "![Pairs a second against the length of the candidates](pictures/peers.svg)",
         "",
@@ -174,7 +174,7 @@ def _arrivals(found: Mapping[str, Report]) -> list[str]:
             "",
             f"### {report['alias']}: {report['model']}",
             "",
-            _machine(report["machine"]),
+            in_words(report["machine"]),
             "",
             f"Capacity: {report['pairs_per_second']:.0f} pairs a second,"
             f" {report['pairs_per_second'] / 24:.1f} requests.",
@@ -216,7 +216,7 @@ def _service(report: Report) -> list[str]:
         " at which a request was meant to be sent, until the answer or until its caller gave up. Depth is that of"
         " the answers in time, others' load the largest of a turn.",
         "",
-        _machine(report["machine"]),
+        in_words(report["machine"]),
         "",
         f"Capacity: {report['pairs_per_second']:.0f} pairs a second,"
         f" {report['pairs_per_second'] / report['candidates']:.1f} requests.",
@@ -262,10 +262,6 @@ def _service(report: Report) -> list[str]:
 def _rule(rule: Mapping[str, Any]) -> str:
     held = "held" if rule["held"] else "**missed**"
     return f"| {rule['what']}: {rule['wanted']} | {rule['measured']} | {held} |"
-
-
-def _machine(about: Mapping[str, Any]) -> str:
-    return ", ".join(f"{value}" if key == "date" else f"{key} {value}" for key, value in about.items()) + "."
 
 
 def _workloads(report: Report) -> Sequence[Report]:
